@@ -1,0 +1,373 @@
+"""Members, tiers and the cascade: validated settings that load from TOML, JSON, mappings and keywords.
+
+The same names serve everywhere. Unknown names are refused; secrets never stand in a repr or a dump.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from semcascade.errors import ConfigError
+from semcascade.messages import as_conversation
+from semcascade.redaction import is_secret_key, redact_url
+
+__all__ = ["REQUEST_PARAMETERS", "CascadeConfig", "Member", "Tier", "load_config"]
+
+Selection = Literal["auto", "central", "primary"]
+
+REQUEST_PARAMETERS = frozenset(
+    {
+        "temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "seed", "stop",
+        "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "reasoning_effort",
+        "thinking", "verbosity", "service_tier", "user", "metadata", "parallel_tool_calls", "modalities",
+        "extra_headers", "extra_body", "api_version", "organization", "drop_params", "custom_llm_provider",
+    }
+)  # fmt: skip
+"""Request parameters that may stand beside a member's own settings; others go under `params`."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+    )
+
+
+class Member(_Settings):
+    """One model that may be asked."""
+
+    model: str = Field(min_length=1)
+    """Provider and model, e.g. `"openai/gpt-5-mini"`, `"local/smollm2"`."""
+    name: str = ""
+    """How decisions call it; the model's id unless given. Two members of a tier need two names."""
+    transport: str | None = None
+    """`"litellm"` (the default), `"local"`, `"scripted"`, `"recorded"`, or a transport registered by its user."""
+    api_base: str | None = None
+    """Address of an OpenAI-compatible service of one's own."""
+    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    """The key itself. Never dumped and never pickled; `api_key_env` survives both."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key."""
+    priority: int = 0
+    """Higher wins ties; among equals the member listed first."""
+    samples: int = Field(default=1, ge=1, le=64)
+    """How many answers to ask of it."""
+    preamble: tuple[dict[str, Any], ...] = ()
+    """Messages put before the conversation, behind its system message: few-shot examples, another prompt."""
+    timeout: float | None = Field(default=None, gt=0)
+    """Seconds for one attempt."""
+    max_retries: int | None = Field(default=None, ge=0, le=20)
+    """How often a failed attempt is repeated."""
+    input_cost_per_token: float | None = Field(default=None, ge=0)
+    """US dollars; used where neither the provider nor the price table knows."""
+    output_cost_per_token: float | None = Field(default=None, ge=0)
+    """US dollars; used where neither the provider nor the price table knows."""
+    context_window: int | None = Field(default=None, gt=0)
+    """Tokens that the model takes in and gives out together."""
+    params: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Parameters of every request to this member."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"model": data}
+        if not isinstance(data, Mapping):
+            return data
+        known, params = {}, dict(data.get("params") or {})
+        for key, value in data.items():
+            if key in REQUEST_PARAMETERS:
+                params[key] = value
+            elif key != "params":
+                known[key] = value
+        return {**known, "params": params}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not self.model.strip():
+            raise ValueError("model is empty; give a provider id such as 'openai/gpt-5-mini'")
+        if not self.name:
+            object.__setattr__(self, "name", self.model)
+        for message in self.preamble:
+            as_conversation([message])
+        return self
+
+    @property
+    def provider(self) -> str:
+        """The part of the model id before the first slash, or ""."""
+        return self.model.partition("/")[0] if "/" in self.model else ""
+
+    def key(self) -> str | None:
+        """Return the key that was given here, or that the named environment variable holds."""
+        if self.api_key is not None:
+            return self.api_key.get_secret_value()
+        return os.environ.get(self.api_key_env) if self.api_key_env else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings that differ from their defaults, without any secret."""
+        data = self.model_dump(exclude_defaults=True, exclude={"params", "name", "api_base"}, mode="json")
+        if self.name != self.model:
+            data["name"] = self.name
+        if self.api_base is not None:
+            data["api_base"] = redact_url(self.api_base)
+        params = {key: value for key, value in self.params.items() if not is_secret_key(key)}
+        return {**data, **({"params": params} if params else {})}
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        params = {key: value for key, value in self.params.items() if not is_secret_key(key)}
+        return {**state, "__dict__": {**state["__dict__"], "api_key": None, "params": params}}
+
+
+class Tier(_Settings):
+    """Members asked together, and the rule by which their answers are accepted."""
+
+    members: tuple[Member, ...] = Field(min_length=1)
+    """Who is asked; the first listed is the primary member unless priorities say otherwise."""
+    name: str = ""
+    """How decisions call the tier."""
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    """Least reliability, 0 to 1, at which the tier's answer is accepted."""
+    escalation_rate: float | None = Field(default=None, ge=0, le=1)
+    """Share of queries to defer, instead of a threshold; kept by a running quantile."""
+    signal: str | None = None
+    """What is scored; the cascade's unless given."""
+    similarity: str | dict[str, Any] | None = None
+    """How answers are compared; the cascade's unless given."""
+    selection: Selection | None = None
+    """Which answer is returned; the cascade's unless given."""
+    quorum: int | None = Field(default=None, ge=1)
+    """How many members must have answered for the tier to be scored; 2 unless given."""
+
+    @field_validator("members", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | Mapping | Member) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [member.name for member in self.members]
+        doubles = sorted({name for name in names if names.count(name) > 1})
+        if doubles:
+            raise ValueError(
+                f"members: {doubles[0]!r} stands here twice; use samples=2 for two answers of one model, "
+                "or give each its own name"
+            )
+        if self.threshold is not None and self.escalation_rate is not None:
+            raise ValueError("threshold and escalation_rate exclude each other; give one")
+        if self.quorum is not None and self.quorum > self.answers:
+            raise ValueError(f"quorum: {self.quorum} answers can never come from {self.answers}")
+        return self
+
+    @property
+    def answers(self) -> int:
+        """How many answers the tier asks for."""
+        return sum(member.samples for member in self.members)
+
+    @property
+    def primary(self) -> Member:
+        """The member of the highest priority, the first listed among equals."""
+        return max(self.members, key=lambda member: member.priority)
+
+
+class CascadeConfig(_Settings):
+    """A whole cascade: `ensemble` and `target` in short, or `tiers` in full.
+
+    >>> config = CascadeConfig.build(ensemble=["openai/gpt-5-nano", "gemini/flash"], target="openai/gpt-5")
+    >>> [tier.name for tier in config.tiers]
+    ['ensemble', 'target']
+    """
+
+    tiers: tuple[Tier, ...] = Field(min_length=1)
+    """Asked in order; the last one always answers."""
+    similarity: str | dict[str, Any] = "auto"
+    """How answers are compared: a similarity's name, or a mapping with its `name` and settings."""
+    signal: str = "agreement"
+    """What is scored."""
+    selection: Selection = "auto"
+    """Which answer is returned: `central`, `primary`, or `auto`, by what kind of answers they are."""
+    threshold: float = Field(default=0.6, ge=0, le=1)
+    """Least reliability at which a tier's answer is accepted, for tiers that set none."""
+    timeout: float = Field(default=60.0, gt=0)
+    """Seconds for one attempt at one member."""
+    deadline: float | None = Field(default=None, gt=0)
+    """Seconds for the whole query; None: the attempts' own limits."""
+    max_retries: int = Field(default=2, ge=0, le=20)
+    """How often a failed attempt at a member is repeated."""
+    on_target_failure: Literal["raise", "ensemble"] = "raise"
+    """What happens when the target fails: raise, or return the best rejected answer, marked as such."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        data = dict(data)
+        short = {key: data.pop(key) for key in ("ensemble", "target", "escalation_rate") if key in data}
+        if data.get("tiers") is not None:
+            if short.get("ensemble") is not None or short.get("target") is not None:
+                raise ValueError("tiers: give either tiers, or ensemble and target")
+        else:
+            data["tiers"] = _two_tiers(short.get("ensemble"), short.get("target"))
+        if short.get("escalation_rate") is not None:
+            if data.get("threshold") is not None:
+                raise ValueError("threshold and escalation_rate exclude each other; give one")
+            data["tiers"] = _with_rate(data["tiers"], short["escalation_rate"])
+        return {key: value for key, value in data.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        last = len(self.tiers) - 1
+        named = []
+        for index, tier in enumerate(self.tiers):
+            default = "target" if index == last else "ensemble" if last <= 1 else f"tier-{index + 1}"
+            named.append(tier if tier.name else tier.model_copy(update={"name": default}))
+            if index < last and tier.answers < 2:
+                raise ValueError(
+                    f"tiers[{index}].members: one answer has nothing to agree with; add a second member or samples=2"
+                )
+        if self.tiers[last].answers != 1 and last > 0:
+            raise ValueError("target: the last tier always answers, so it is one member with one sample")
+        names = [tier.name for tier in named]
+        if len(set(names)) < len(names):
+            raise ValueError(f"tiers: two tiers have the same name among {names}")
+        object.__setattr__(self, "tiers", tuple(named))
+        return self
+
+    @classmethod
+    def build(cls, config: Mapping[str, Any] | CascadeConfig | None = None, /, **settings: Any) -> Self:
+        """Validate settings and return the configuration.
+
+        Args:
+            config: A configuration or a mapping to start from.
+            **settings: Settings that replace those of `config`; None means not given.
+
+        Raises:
+            ConfigError: If a setting is missing, unknown or out of range; its `field` names it.
+        """
+        given = {key: value for key, value in settings.items() if value is not None}
+        if isinstance(config, CascadeConfig):
+            base: dict[str, Any] = {key: getattr(config, key) for key in config.model_fields_set | {"tiers"}}
+        else:
+            base = dict(config or {})
+        if "tiers" in base and ("ensemble" in given or "target" in given):
+            del base["tiers"]
+        if "threshold" in given or "escalation_rate" in given:
+            base.pop("threshold", None)
+            base.pop("escalation_rate", None)
+        try:
+            return cls.model_validate({**base, **given})
+        except ValidationError as error:
+            raise _config_error(error) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain data without any secret; `build` takes it back."""
+        data = self.model_dump(exclude={"tiers"}, exclude_defaults=True, mode="json")
+        data["tiers"] = [
+            {
+                **tier.model_dump(exclude={"members"}, exclude_defaults=True, mode="json"),
+                "members": [member.to_dict() for member in tier.members],
+            }
+            for tier in self.tiers
+        ]
+        return data
+
+    def members(self) -> tuple[Member, ...]:
+        """Return every member of every tier, in order."""
+        return tuple(member for tier in self.tiers for member in tier.members)
+
+
+def load_config(path: str | Path, **settings: Any) -> CascadeConfig:
+    """Read a configuration from a TOML or JSON file.
+
+    Args:
+        path: The file; its ending says which of the two it is.
+        **settings: Settings that replace those of the file.
+
+    Raises:
+        ConfigError: If the file cannot be read, or a setting in it is wrong.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}", field="config") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid {path.suffix.lstrip('.') or 'TOML'}: {error}", field="config") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} holds a {type(data).__name__}, not a table of settings", field="config")
+    return CascadeConfig.build(data, **settings)
+
+
+def _two_tiers(ensemble: Any, target: Any) -> list[Any]:
+    if ensemble is None or (isinstance(ensemble, Sequence) and not ensemble):
+        raise ValueError("ensemble: no members; name two or more models, e.g. ['openai/gpt-5-nano', 'gemini/flash']")
+    if not target:
+        raise ValueError("target: no member; name the model that answers what the ensemble cannot")
+    return [_as_tier(ensemble, "ensemble"), _as_tier(target, "target")]
+
+
+def _as_tier(value: Any, name: str) -> Any:
+    if isinstance(value, Tier) or (isinstance(value, Mapping) and "members" in value):
+        return value
+    return {"members": value, "name": name}
+
+
+def _with_rate(tiers: Any, rate: Any) -> list[Any]:
+    """Give the rate to every tier but the last."""
+    tiers = [
+        tier.model_dump(exclude={"members"}) | {"members": tier.members} if isinstance(tier, Tier) else tier
+        for tier in tiers
+    ]
+    ruled = [{**tier, "threshold": None, "escalation_rate": rate} for tier in tiers[:-1]]
+    return [*ruled, *tiers[-1:]]
+
+
+def _config_error(error: ValidationError) -> ConfigError:
+    """Turn pydantic's first complaint into one sentence that names the field and the remedy."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = _field_name(first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = _unknown(str(first["loc"][-1]), nested="members" in first["loc"])
+    elif not field and ": " in message:
+        head, _, rest = message.partition(": ")
+        if head.replace("_", "").replace("[", "").replace("]", "").replace(".", "").isalnum():
+            field, message = head, rest
+    return ConfigError(message, field=field or None)
+
+
+def _field_name(loc: tuple[int | str, ...]) -> str:
+    name = ""
+    for part in loc:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
+    return name
+
+
+def _unknown(key: str, *, nested: bool) -> str:
+    models: tuple[type[BaseModel], ...] = (Member,) if nested else (CascadeConfig, Tier)
+    known = {name for model in models for name in model.model_fields} | {"ensemble", "target"}
+    close = difflib.get_close_matches(key, known | (REQUEST_PARAMETERS if nested else set()), n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
+    more = "; parameters of one provider go under params" if nested else ""
+    return f"unknown setting; {hint}{more}"

@@ -1,0 +1,1 @@
+"""Signals: how reliable answers are, by how alike they are."""

@@ -1,0 +1,1 @@
+"""Similarities: how alike answers are."""

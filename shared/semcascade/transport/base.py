@@ -1,0 +1,139 @@
+"""What a transport is: it asks ONE member ONE thing, once.
+
+Retries, deadlines, concurrency and bookkeeping belong to the engine; a transport makes one attempt and tells
+what came back, in the library's own shapes and errors.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+from semcascade.config import Member
+from semcascade.messages import Candidate, Request, ToolCall, Usage
+
+__all__ = ["Delta", "ToolCallDelta", "Transport", "assemble", "configured_price"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a streamed tool call; pieces of one `index` belong together."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of a streamed answer; what is not in this piece is empty or None."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    cost: float | None = None
+    model: str | None = None
+    logprobs: tuple[float, ...] = ()
+
+
+class Transport(ABC):
+    """Asks one member one thing, once, on the library's private event loop.
+
+    Cancelling the awaiting task (or closing the stream) must end the request at the provider.
+    """
+
+    @abstractmethod
+    async def complete(self, member: Member, request: Request, *, timeout: float, sample: int = 0) -> Candidate:
+        """Ask for one whole answer.
+
+        Args:
+            member: Who is asked.
+            request: What is asked.
+            timeout: Seconds for this attempt.
+            sample: Which of the member's samples this is, from 0.
+
+        Raises:
+            MemberError: If there is no answer.
+        """
+
+    @abstractmethod
+    def stream(self, member: Member, request: Request, *, timeout: float) -> AsyncIterator[Delta]:
+        """Ask for one answer in pieces; `timeout` bounds the wait for each piece.
+
+        Raises:
+            MemberError: If there is no answer, or it breaks off.
+        """
+
+    def check(self, member: Member) -> None:  # noqa: B027 - most transports have nothing to check
+        """Refuse what is sure to fail, before anything is spent.
+
+        Raises:
+            MemberError: If a key is missing, or the model is known not to exist.
+        """
+
+    def price(self, member: Member, usage: Usage) -> float | None:
+        """Return what a call with this usage costs in US dollars, or None where unknown."""
+        return configured_price(member, usage)
+
+    def context_window(self, member: Member) -> int | None:
+        """Return the model's context window in tokens, or None where unknown."""
+        return member.context_window
+
+    async def aclose(self) -> None:  # noqa: B027 - most transports hold nothing
+        """Let go of connections and processes."""
+
+
+def configured_price(member: Member, usage: Usage) -> float | None:
+    """Return the price by the member's own settings, or None where they do not say.
+
+    >>> member = Member(model="x/y", input_cost_per_token=1e-6, output_cost_per_token=2e-6)
+    >>> round(configured_price(member, Usage(1000, 500)), 9)
+    0.002
+    """
+    if member.input_cost_per_token is None or member.output_cost_per_token is None:
+        return None
+    return usage.input_tokens * member.input_cost_per_token + usage.output_tokens * member.output_cost_per_token
+
+
+def assemble(member: Member, deltas: Iterable[Delta]) -> Candidate:
+    """Put the pieces of a stream together.
+
+    >>> assemble(Member(model="a"), [Delta(text="4"), Delta(text="2", finish_reason="stop")]).text
+    '42'
+    """
+    text: list[str] = []
+    reasoning: list[str] = []
+    logprobs: list[float] = []
+    calls: dict[int, list[ToolCallDelta]] = {}
+    last: dict[str, object] = {}
+    for delta in deltas:
+        text.append(delta.text)
+        reasoning.append(delta.reasoning)
+        logprobs.extend(delta.logprobs)
+        for piece in delta.tool_calls:
+            calls.setdefault(piece.index, []).append(piece)
+        for field in ("finish_reason", "usage", "cost", "model"):
+            value = getattr(delta, field)
+            if value is not None:
+                last[field] = value
+    tool_calls = tuple(_join(calls[index]) for index in sorted(calls))
+    return Candidate(
+        member=member.name,
+        text="".join(text),
+        reasoning="".join(reasoning),
+        tool_calls=tool_calls,
+        logprobs=tuple(logprobs) or None,
+        **last,  # type: ignore[arg-type]
+    )
+
+
+def _join(pieces: list[ToolCallDelta]) -> ToolCall:
+    return ToolCall(
+        id=next((piece.id for piece in pieces if piece.id), ""),
+        name="".join(piece.name for piece in pieces),
+        arguments="".join(piece.arguments for piece in pieces) or "{}",
+    )
