@@ -1,0 +1,35 @@
+"""The one door to LiteLLM: imported when first needed, set up so that it minds its own business."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+from typing import Any
+
+__all__ = ["litellm"]
+
+_ENVIRONMENT = {
+    # Without it the import fetches a price table from the network and waits for it.
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    # Without it the import reads a .env file from wherever the user happens to be.
+    "LITELLM_MODE": "PRODUCTION",
+}
+
+
+@functools.cache
+def litellm() -> Any:
+    """Import LiteLLM, once, and return the module.
+
+    The variables that its import looks at are set unless the user has set them. Where the user imported LiteLLM
+    before, all stays as it is.
+    """
+    if "litellm" in sys.modules:
+        return importlib.import_module("litellm")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    module: Any = importlib.import_module("litellm")
+    module.suppress_debug_info = True
+    module.telemetry = False
+    return module
