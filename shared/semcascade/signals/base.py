@@ -4,34 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from semcascade.signals.clusters import complete_link
 
 __all__ = ["Evidence", "FloatArray", "Score", "Signal"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
-    """All that a signal may look at.
+    """All that a signal may look at. What several signals need is worked out once.
 
     Attributes:
         matrix: n×n similarities in [0, 1], symmetric, ones on the diagonal.
         primary: Index of the primary member's answer.
         logprobs: Mean token log-probability of each answer, or None where a provider sent none.
+        same_at: Similarity from which two answers count as the same, for signals that count meanings.
+        clusters: A cluster number for each answer where the comparison found the clusters itself; otherwise
+            None, and they are found by complete linkage at `same_at`.
     """
 
     matrix: FloatArray
     primary: int = 0
     logprobs: tuple[float | None, ...] | None = None
+    same_at: float = 0.5
+    clusters: tuple[int, ...] | None = None
 
     @property
     def n(self) -> int:
         """How many answers there are."""
         return int(self.matrix.shape[0])
+
+    @cached_property
+    def labels(self) -> tuple[int, ...]:
+        """The cluster of each answer."""
+        return complete_link(self.matrix, self.same_at) if self.clusters is None else self.clusters
+
+    @cached_property
+    def spectrum(self) -> tuple[FloatArray, FloatArray]:
+        """Eigenvalues (n,), ascending, and eigenvectors (n, n), in columns, of the normalised graph Laplacian.
+
+        L = I - D^(-1/2) W D^(-1/2), W the symmetrised matrix, D its row sums (Lin et al. 2024, arXiv 2305.19187).
+        """
+        weights = (self.matrix + self.matrix.T) / 2
+        scale = 1.0 / np.sqrt(weights.sum(axis=1))
+        laplacian = np.eye(self.n) - weights * np.outer(scale, scale)
+        values, vectors = np.linalg.eigh(laplacian)
+        return values, vectors
 
 
 @dataclass(frozen=True, slots=True)
