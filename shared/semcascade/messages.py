@@ -15,7 +15,6 @@ from semcascade.errors import InputError, MemberError
 __all__ = [
     "Candidate",
     "Conversation",
-    "Failure",
     "Message",
     "Prompt",
     "Request",
@@ -94,19 +93,6 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a member did not answer: the error's class name and its text."""
-
-    kind: str
-    message: str
-
-    @classmethod
-    def of(cls, error: MemberError) -> Failure:
-        """Describe an error."""
-        return cls(type(error).__name__, str(error))
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """One answer of one member, or its failure.
 
@@ -122,7 +108,7 @@ class Candidate:
         logprobs: Natural-log probabilities of the answer's tokens, where the provider sent them.
         model: The model's name as the provider reported it.
         attempts: How many requests it took.
-        failure: Why there is no answer; None for an answer.
+        failure: The error that stands in for an answer; None for an answer.
     """
 
     member: str
@@ -136,7 +122,7 @@ class Candidate:
     logprobs: tuple[float, ...] | None = None
     model: str | None = None
     attempts: int = 1
-    failure: Failure | None = None
+    failure: MemberError | None = None
 
     @property
     def ok(self) -> bool:

@@ -68,6 +68,13 @@ class Transport(ABC):
             MemberError: If there is no answer, or it breaks off.
         """
 
+    async def prepare(self, member: Member) -> None:  # noqa: B027 - most transports are ready as they are
+        """Get ready to ask the member: import a slow library, start a local model. Called before every query.
+
+        Raises:
+            MemberError: If the member cannot be made ready.
+        """
+
     def check(self, member: Member) -> None:  # noqa: B027 - most transports have nothing to check
         """Refuse what is sure to fail, before anything is spent.
 

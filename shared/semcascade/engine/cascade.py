@@ -1,0 +1,203 @@
+"""The cascade: one object that asks cheap members first and a large one when they scatter."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+from semcascade.config import CascadeConfig, Member, load_config
+from semcascade.decision import Result
+from semcascade.engine.ledger import Ledger
+from semcascade.engine.loop import EngineLoop
+from semcascade.engine.run import Plan, QueryRun
+from semcascade.engine.scoring import TierScorer
+from semcascade.engine.transports import Transports
+from semcascade.errors import InputError, MemberError
+from semcascade.messages import Prompt, Request, as_conversation
+from semcascade.transport.base import Delta, Transport
+
+__all__ = ["Cascade"]
+
+
+class Cascade:
+    """Asks an ensemble of cheap members, returns their consensus, or defers to a target.
+
+    Works alike from synchronous code, inside a running event loop (Jupyter), and from many threads.
+
+    Args:
+        config: A configuration or a mapping of settings; keyword settings win over it.
+        transport: Serves every member that names no transport; LiteLLM unless given.
+        transports: Further transports, by the names that members call them.
+        **settings: Settings of `CascadeConfig`: `ensemble`, `target`, `tiers`, `threshold`, `escalation_rate`,
+            `similarity`, `signal`, `selection`, `timeout`, `deadline`, `max_retries`, `on_target_failure`.
+
+    Raises:
+        ConfigError: If a setting is wrong; its `field` names it.
+
+    >>> from semcascade import ScriptedTransport
+    >>> transport = ScriptedTransport({"a": "4", "b": "four", "c": "5", "big": "4"})
+    >>> with Cascade(ensemble=["a", "b", "c"], target="big", threshold=0.5, transport=transport) as cascade:
+    ...     result = cascade.complete("What is 2 + 2?")
+    >>> result.text, result.decision.accepted, result.decision.score
+    ('4', True, 0.5)
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | CascadeConfig | None = None,
+        /,
+        *,
+        transport: Transport | None = None,
+        transports: Mapping[str, Transport] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.config = CascadeConfig.build(config, **settings)
+        self.ledger = Ledger()
+        self._transports = Transports(transport, transports)
+        for member in self.config.members():
+            self._transports.of(member)
+        scorers = tuple(TierScorer(tier, self.config) for tier in self.config.tiers[:-1])
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="semcascade-score")
+        self._plan = Plan(self.config, scorers, self._transports, self._worker)
+
+    @classmethod
+    def from_file(cls, path: str | Path, **settings: Any) -> Self:
+        """Build a cascade from a TOML or JSON file; keyword settings win over it."""
+        return cls(load_config(path), **settings)
+
+    @classmethod
+    def from_preset(cls, name: str, **settings: Any) -> Self:
+        """Build a cascade from a preset, e.g. `"local"`: offline models, no key, no network once fetched."""
+        from semcascade.presets import preset
+
+        return cls(preset(name), **settings)
+
+    def complete(self, prompt: Prompt, **options: Any) -> Result:
+        """Answer a prompt.
+
+        Args:
+            prompt: A text, or messages in OpenAI's shape.
+            **options: `tools`, `tool_choice`, `response_format`; `member`, to ask only the member of this name or
+                model id; and any request parameter (`temperature`, `max_tokens`, `stop`, ...).
+
+        Raises:
+            InputError: If the prompt or an option is wrong.
+            MemberError: If the target is sure to fail (no key, unknown model), before anything is spent.
+            CascadeError: If no path led to an answer.
+        """
+        return EngineLoop.shared().run(self._complete(self._query(prompt, options)))
+
+    async def acomplete(self, prompt: Prompt, **options: Any) -> Result:
+        """Answer a prompt, asynchronously; see `complete`."""
+        return await EngineLoop.shared().arun(self._complete(self._query(prompt, options)))
+
+    def stream(self, prompt: Prompt, **options: Any) -> Iterator[Delta | Result]:
+        """Yield the pieces of the one answer that is returned, and at last the `Result`; see `complete`."""
+        return EngineLoop.shared().iterate(self._stream(self._query(prompt, options)))
+
+    def astream(self, prompt: Prompt, **options: Any) -> AsyncIterator[Delta | Result]:
+        """Yield the pieces of the one answer that is returned, and at last the `Result`; see `complete`."""
+        return EngineLoop.shared().aiterate(self._stream(self._query(prompt, options)))
+
+    def warmup(self) -> None:
+        """Do now what the first query would wait for: imports, and the start of local models."""
+        EngineLoop.shared().run(self._prepare())
+
+    async def awarmup(self) -> None:
+        """Do now what the first query would wait for, asynchronously."""
+        await EngineLoop.shared().arun(self._prepare())
+
+    def context_window(self) -> int | None:
+        """Return the least context window of the members that may answer, or None where any is unknown."""
+        windows = [self._transports.of(member).context_window(member) for member in self.config.members()]
+        known = [window for window in windows if window is not None]
+        return min(known) if len(known) == len(windows) else None
+
+    def close(self) -> None:
+        """Let go of connections, threads and local models."""
+        EngineLoop.shared().run(self._transports.aclose())
+        self._worker.shutdown(wait=False)
+
+    async def aclose(self) -> None:
+        """Let go of connections, threads and local models."""
+        await EngineLoop.shared().arun(self._transports.aclose())
+        self._worker.shutdown(wait=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.config, self._transports.default, self._transports.named)
+
+    def __repr__(self) -> str:
+        tiers = " → ".join(" + ".join(member.name for member in tier.members) for tier in self.config.tiers)
+        return f"Cascade({tiers})"
+
+    def _query(self, prompt: Prompt, options: dict[str, Any]) -> QueryRun:
+        options = {key: value for key, value in options.items() if value is not None}
+        only = options.pop("member", None)
+        request = Request(
+            messages=as_conversation(prompt),
+            tools=_tools(options.pop("tools", ())),
+            tool_choice=options.pop("tool_choice", None),
+            response_format=options.pop("response_format", None),
+            params=options,
+        )
+        return QueryRun(self._plan, request, only=None if only is None else self._find(only))
+
+    def _find(self, name: str) -> Member:
+        members = self.config.members()
+        for member in members:
+            if name in (member.name, member.model):
+                return member
+        known = ", ".join(dict.fromkeys(member.name for member in members))
+        raise InputError(f"{name!r} is no member of this cascade; members are {known}", field="member")
+
+    async def _complete(self, run: QueryRun) -> Result:
+        try:
+            return await run.complete()
+        finally:
+            if run.decision is not None:
+                self.ledger.add(run.decision)
+
+    async def _stream(self, run: QueryRun) -> AsyncGenerator[Delta | Result, None]:
+        try:
+            async for item in run.stream():
+                yield item
+        finally:
+            if run.decision is not None:
+                self.ledger.add(run.decision)
+
+    async def _prepare(self) -> None:
+        for member in self.config.members():
+            try:
+                await self._transports.of(member).prepare(member)
+            except MemberError:
+                continue  # the query will tell, member by member
+
+
+def _restore(config: CascadeConfig, default: Transport | None, named: Mapping[str, Transport]) -> Cascade:
+    return Cascade(config, transport=default, transports=named)
+
+
+def _tools(tools: object) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(tools, Sequence) or isinstance(tools, str):
+        raise InputError(f"expected a list of tools in OpenAI's shape, got {type(tools).__name__}", field="tools")
+    for index, tool in enumerate(tools):
+        function = tool.get("function") if isinstance(tool, Mapping) else None
+        if not isinstance(function, Mapping) or not function.get("name"):
+            raise InputError(
+                "expected {'type': 'function', 'function': {'name': ..., 'parameters': ...}}", field=f"tools[{index}]"
+            )
+    return tuple(tools)

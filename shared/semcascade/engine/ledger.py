@@ -1,0 +1,110 @@
+"""The ledger: sums of decisions, and whether the cascade pays for itself."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from semcascade.decision import Decision, money
+
+__all__ = ["Ledger", "LedgerSummary"]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSummary:
+    """Sums over every query so far; amounts in US dollars.
+
+    Attributes:
+        queries: Queries that were answered or failed.
+        accepted: Queries that a tier before the last one answered.
+        deferred: Queries that went to the last tier.
+        failed: Queries that nobody answered.
+        calls: Requests sent to members.
+        cost: What is known to have been spent.
+        unpriced_queries: Queries with a call of unknown price; their known part is not in `cost`.
+        compared_queries: Queries of which both the cost and the target's price are known.
+        compared_cost: What those queries cost.
+        always_target_cost: What the target alone would have cost for them: paid where it was asked, else estimated
+            from its prices and the tokens of the answer that was returned.
+    """
+
+    queries: int = 0
+    accepted: int = 0
+    deferred: int = 0
+    failed: int = 0
+    calls: int = 0
+    cost: float = 0.0
+    unpriced_queries: int = 0
+    compared_queries: int = 0
+    compared_cost: float = 0.0
+    always_target_cost: float = 0.0
+
+    @property
+    def deferral_rate(self) -> float | None:
+        """Share of answered queries that went to the last tier, or None before the first."""
+        answered = self.accepted + self.deferred
+        return self.deferred / answered if answered else None
+
+    @property
+    def savings(self) -> float | None:
+        """What was saved against always asking the target; negative where the cascade loses money."""
+        return self.always_target_cost - self.compared_cost if self.compared_queries else None
+
+    @property
+    def cost_ratio(self) -> float | None:
+        """Cost as a share of always asking the target, or None where unknown."""
+        return self.compared_cost / self.always_target_cost if self.always_target_cost > 0 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the sums as plain data."""
+        return asdict(self) | {
+            "deferral_rate": self.deferral_rate,
+            "savings": self.savings,
+            "cost_ratio": self.cost_ratio,
+        }
+
+    def __str__(self) -> str:
+        if self.deferral_rate is None:
+            return f"{self.queries} queries, none answered"
+        text = f"{self.queries} queries, {self.deferral_rate:.0%} deferred, {self.calls} calls, {money(self.cost)}"
+        if self.unpriced_queries:
+            text += f" and {self.unpriced_queries} queries of unknown cost"
+        if self.savings is not None and self.cost_ratio is not None:
+            verb = "saved" if self.savings >= 0 else "LOST"
+            text += (
+                f"; {verb} {money(abs(self.savings))} against always asking the target ({self.cost_ratio:.0%} of it)"
+            )
+        return text
+
+
+class Ledger:
+    """Adds up decisions; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._summary = LedgerSummary()
+
+    def add(self, decision: Decision) -> None:
+        """Add one query."""
+        cost, alone = decision.cost, decision.always_target_cost
+        compared = cost is not None and alone is not None
+        with self._lock:
+            was = self._summary
+            self._summary = LedgerSummary(
+                queries=was.queries + 1,
+                accepted=was.accepted + (decision.accepted and bool(decision.member)),
+                deferred=was.deferred + (not decision.accepted and bool(decision.member)),
+                failed=was.failed + (not decision.member),
+                calls=was.calls + decision.calls,
+                cost=was.cost + (cost or 0.0),
+                unpriced_queries=was.unpriced_queries + (cost is None),
+                compared_queries=was.compared_queries + compared,
+                compared_cost=was.compared_cost + (cost if cost is not None and compared else 0.0),
+                always_target_cost=was.always_target_cost + (alone if alone is not None and compared else 0.0),
+            )
+
+    def summary(self) -> LedgerSummary:
+        """Return the sums so far."""
+        with self._lock:
+            return self._summary

@@ -1,0 +1,170 @@
+"""The one private event loop: all provider I/O runs on it, for synchronous and asynchronous callers alike.
+
+Provider clients keep connections that belong to one loop; two loops in a process break them in ways that show
+up as stray warnings and hanging requests. So there is one loop, in one daemon thread, made at first use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import os
+import queue
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import aclosing, suppress
+from typing import Any, ClassVar, TypeVar
+
+from semcascade.errors import SemcascadeError
+
+__all__ = ["EngineLoop"]
+
+T = TypeVar("T")
+
+_SHUTDOWN_S = 3.0
+
+
+class _End:
+    """Ends a stream that crosses threads; carries the error that broke it, if any."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+class EngineLoop:
+    """An event loop in a daemon thread."""
+
+    _shared: ClassVar[EngineLoop | None] = None
+    _guard: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._at_close: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
+        self._thread = threading.Thread(target=self._run, name="semcascade", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def shared(cls) -> EngineLoop:
+        """Return the process's loop; make it at first use, and again after a fork, which leaves no thread."""
+        with cls._guard:
+            current = cls._shared
+            if current is None or current._pid != os.getpid() or not current._thread.is_alive():
+                current = cls._shared = EngineLoop()
+                atexit.register(current.close)
+            return current
+
+    def at_close(self, name: str, closing: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a coroutine before the loop ends; a second one of the same name replaces the first."""
+        self._at_close[name] = closing
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine from synchronous code and wait; an interrupt cancels it.
+
+        Raises:
+            SemcascadeError: If called on the loop itself, which would wait for itself.
+        """
+        self._refuse_own_thread(work)
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def arun(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine from asynchronous code on another loop; cancelling the caller cancels it."""
+        if self._on_own_thread():
+            return await work
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    def iterate(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
+        """Iterate from synchronous code; closing the iterator closes the generator."""
+        self._refuse_own_thread(items)
+        crossing: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
+        future = asyncio.run_coroutine_threadsafe(_feed(items, crossing.put), self._loop)
+        try:
+            while not isinstance(item := crossing.get(), _End):
+                yield item
+        except BaseException:
+            future.cancel()
+            _drain(crossing)
+            raise
+        if item.error is not None:
+            raise item.error
+
+    async def aiterate(self, items: AsyncGenerator[T, None]) -> AsyncIterator[T]:
+        """Iterate from asynchronous code on another loop; closing the iterator closes the generator."""
+        caller = asyncio.get_running_loop()
+        crossing: asyncio.Queue[T | _End] = asyncio.Queue()
+
+        def put(item: T | _End) -> None:
+            with suppress(RuntimeError):  # the caller's loop is closed: nobody listens any more
+                caller.call_soon_threadsafe(crossing.put_nowait, item)
+
+        future = asyncio.run_coroutine_threadsafe(_feed(items, put), self._loop)
+        try:
+            while not isinstance(item := await crossing.get(), _End):
+                yield item
+            if item.error is not None:
+                raise item.error
+        finally:
+            future.cancel()
+
+    def close(self) -> None:
+        """Cancel what still runs, close clients, end the thread; never waits longer than a few seconds."""
+        if self._pid != os.getpid() or not self._thread.is_alive():
+            return
+        with suppress(concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
+            asyncio.run_coroutine_threadsafe(self._wind_up(), self._loop).result(_SHUTDOWN_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_SHUTDOWN_S)
+
+    async def _wind_up(self) -> None:
+        running = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        closings = [closing() for closing in self._at_close.values()]
+        await asyncio.gather(*closings, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    def _on_own_thread(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def _refuse_own_thread(self, work: Coroutine[Any, Any, Any] | AsyncGenerator[Any, None]) -> None:
+        if self._on_own_thread():
+            if isinstance(work, Coroutine):
+                work.close()
+            raise SemcascadeError(
+                "a synchronous call was made from semcascade's own event loop, where it would wait for itself; "
+                "use the asynchronous method"
+            )
+
+
+async def _feed(items: AsyncGenerator[T, None], put: Callable[[T | _End], None]) -> None:
+    try:
+        async with aclosing(items):
+            async for item in items:
+                put(item)
+    except BaseException as error:
+        put(_End(error))
+        if isinstance(error, asyncio.CancelledError):
+            raise
+    else:
+        put(_End())
+
+
+def _drain(crossing: queue.SimpleQueue[Any]) -> None:
+    """Wait until a cancelled feed has let go of its connection."""
+    with suppress(queue.Empty):
+        while not isinstance(crossing.get(timeout=_SHUTDOWN_S), _End):
+            pass

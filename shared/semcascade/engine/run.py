@@ -1,0 +1,335 @@
+"""One query on its way through the tiers."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncGenerator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from semcascade.config import CascadeConfig, Member, Tier
+from semcascade.decision import Decision, Result, TierRecord, one_line
+from semcascade.engine.attempts import Deadline, Patience, as_member_error, ask, backoff, failed, with_preamble
+from semcascade.engine.scoring import Scored, TierScorer
+from semcascade.engine.transports import Transports
+from semcascade.errors import CascadeError, DeadlineExceededError, MemberError, SemcascadeError
+from semcascade.messages import Candidate, Request
+from semcascade.similarity import Query
+from semcascade.transport.base import Delta, Transport, assemble
+from semcascade.transport.recorded import whole
+
+__all__ = ["Plan", "QueryRun"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all queries of a cascade share.
+
+    Attributes:
+        config: The configuration.
+        scorers: One for each tier but the last.
+        transports: Who serves which member.
+        worker: Runs heavy comparisons.
+    """
+
+    config: CascadeConfig
+    scorers: tuple[TierScorer, ...]
+    transports: Transports
+    worker: Executor
+
+
+class QueryRun:
+    """One query: asks tier after tier until one is accepted; the last one always answers.
+
+    Args:
+        plan: What all queries share.
+        request: What is asked.
+        only: The one member to ask, instead of the cascade.
+    """
+
+    def __init__(self, plan: Plan, request: Request, *, only: Member | None = None) -> None:
+        self._plan, self._request, self._only = plan, request, only
+        self._config = plan.config
+        self._started = time.monotonic()
+        self._deadline = Deadline.after(plan.config.deadline)
+        self._records: list[TierRecord] = []
+        self._failures: list[MemberError] = []
+        self._first_token_s: float | None = None
+        self.decision: Decision | None = None
+        """The record, once there is an answer or an error."""
+
+    @property
+    def _target(self) -> Member:
+        return self._only or self._config.tiers[-1].members[0]
+
+    async def complete(self) -> Result:
+        """Return the answer.
+
+        Raises:
+            CascadeError: If no path led to an answer.
+            MemberError: If the target is sure to fail, before anything is spent.
+        """
+        accepted = await self._cheap_tiers()
+        if accepted is not None:
+            return accepted
+        asked = time.monotonic()
+        transport, member = self._plan.transports.of(self._target), self._target
+        patience = Patience.of(member, self._config, self._deadline)
+        return self._finish_target(await ask(transport, member, self._request, patience), asked)
+
+    async def stream(self) -> AsyncGenerator[Delta | Result, None]:
+        """Yield the pieces of the one answer that is returned, and at last the result.
+
+        An accepted answer comes in one piece; a deferred query streams the target's pieces as they come.
+        """
+        accepted = await self._cheap_tiers()
+        if accepted is not None:
+            yield whole(accepted.candidate)
+            yield accepted
+            return
+        asked = time.monotonic()
+        pieces: list[Delta] = []
+        candidate: Candidate | None = None
+        async for item in self._stream_target(pieces):
+            if isinstance(item, Candidate):
+                candidate = item
+            else:
+                yield item
+        assert candidate is not None  # noqa: S101 - the target's stream ends with its candidate or an error
+        result = self._finish_target(candidate, asked)
+        if not pieces:
+            yield whole(result.candidate)
+        yield result
+
+    # --- the cheap tiers
+
+    async def _cheap_tiers(self) -> Result | None:
+        """Ask every tier but the last; return the first accepted answer."""
+        await self._check_target()
+        if self._only is not None:
+            return None
+        for tier, scorer in zip(self._config.tiers, self._plan.scorers, strict=False):
+            record = await self._ask_tier(tier, scorer)
+            self._records.append(record)
+            if record.accepted and record.chosen is not None:
+                return self._result(record.candidates[record.chosen], tier.name, record.reason)
+        return None
+
+    async def _check_target(self) -> None:
+        transport = self._plan.transports.of(self._target)
+        await transport.prepare(self._target)
+        transport.check(self._target)
+
+    async def _ask_tier(self, tier: Tier, scorer: TierScorer) -> TierRecord:
+        started = time.monotonic()
+        refused = await self._refused(tier)
+        askable = sum(member.samples for member in tier.members if member.name not in refused)
+        if askable < scorer.quorum:
+            candidates = tuple(refused.values())
+            reason = f"only {askable} of {tier.answers} answers could be asked for, {scorer.quorum} are needed"
+        else:
+            candidates = await self._fan_out(tier, refused)
+            reason = ""
+        answers = [candidate for candidate in candidates if candidate.ok]
+        self._failures += [candidate.failure for candidate in candidates if candidate.failure]
+        elapsed = time.monotonic() - started
+        if reason or len(answers) < scorer.quorum:
+            reason = reason or f"{len(answers)} of {len(candidates)} answered, {scorer.quorum} are needed"
+            return TierRecord(tier.name, candidates, accepted=False, reason=reason, latency_s=elapsed)
+        scored = await scorer.score(Query.of(self._request), answers, self._plan.worker)
+        return _record(tier, candidates, answers, scored, time.monotonic() - started)
+
+    async def _refused(self, tier: Tier) -> dict[str, Candidate]:
+        """Return the members that are sure to fail, each with its failure."""
+        refused: dict[str, Candidate] = {}
+        for member in tier.members:
+            transport = self._plan.transports.of(member)
+            try:
+                await transport.prepare(member)
+                transport.check(member)
+            except SemcascadeError as error:
+                refused[member.name] = failed(member, as_member_error(error, member))
+        return refused
+
+    async def _fan_out(self, tier: Tier, refused: dict[str, Candidate]) -> tuple[Candidate, ...]:
+        async with asyncio.TaskGroup() as group:
+            tasks: list[Candidate | asyncio.Task[Candidate]] = []
+            for member in tier.members:
+                if member.name in refused:
+                    tasks.append(refused[member.name])
+                    continue
+                transport = self._plan.transports.of(member)
+                patience = Patience.of(member, self._config, self._deadline)
+                tasks += [
+                    group.create_task(ask(transport, member, self._request, patience, sample))
+                    for sample in range(member.samples)
+                ]
+        return tuple(task if isinstance(task, Candidate) else task.result() for task in tasks)
+
+    # --- the target
+
+    async def _stream_target(self, pieces: list[Delta]) -> AsyncGenerator[Delta | Candidate, None]:
+        """Yield the target's pieces and at last its candidate; repeat attempts only before the first piece."""
+        member = self._target
+        transport = self._plan.transports.of(member)
+        patience = Patience.of(member, self._config, self._deadline)
+        request, started = with_preamble(self._request, member), time.monotonic()
+        for attempt in range(1, patience.max_retries + 2):
+            try:
+                async for delta in self._pieces(transport, member, request, patience):
+                    pieces.append(delta)
+                    yield delta
+            except Exception as raised:  # noqa: BLE001 - a transport may raise anything; the query goes on
+                error = as_member_error(raised, member)
+                pause = backoff(error, attempt)
+                final = not error.retryable or attempt > patience.max_retries
+                if pieces or final or pause >= patience.deadline.remaining():
+                    if pieces:
+                        raise self._give_up(f"the answer of {member.name} broke off", error) from error
+                    yield failed(member, error, started=started, attempts=attempt)
+                    return
+                await asyncio.sleep(pause)
+            else:
+                yield _priced(
+                    dataclasses.replace(
+                        assemble(member, pieces), latency_s=time.monotonic() - started, attempts=attempt
+                    ),
+                    transport,
+                    member,
+                )
+                return
+
+    async def _pieces(
+        self, transport: Transport, member: Member, request: Request, patience: Patience
+    ) -> AsyncGenerator[Delta, None]:
+        stream = aiter(transport.stream(member, request, timeout=patience.timeout))
+        try:
+            while True:
+                async with patience.bound(member):
+                    delta = await anext(stream, None)
+                if delta is None:
+                    return
+                if self._first_token_s is None and (delta.text or delta.tool_calls or delta.reasoning):
+                    self._first_token_s = time.monotonic() - self._started
+                yield delta
+        finally:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+
+    def _finish_target(self, candidate: Candidate, asked: float) -> Result:
+        name = self._config.tiers[-1].name
+        reason = self._why_target() if candidate.ok else f"{candidate.member} failed"
+        record = TierRecord(
+            name,
+            (candidate,),
+            accepted=candidate.ok,
+            reason=reason,
+            chosen=0 if candidate.ok else None,
+            latency_s=time.monotonic() - asked,
+        )
+        self._records.append(record)
+        if candidate.failure is None:
+            return self._result(candidate, name, reason)
+        return self._fall_back(candidate.failure)
+
+    def _why_target(self) -> str:
+        if self._only is not None:
+            return f"{self._only.name} was asked for by name"
+        if not self._records:
+            return f"{self._target.name} answers every query"
+        return f"deferred to {self._target.name}: {self._records[-1].reason}"
+
+    def _fall_back(self, error: MemberError) -> Result:
+        """Return the best rejected answer where the configuration allows it; else raise."""
+        if self._config.on_target_failure == "ensemble":
+            for record in reversed(self._records):
+                if record.chosen is not None:
+                    answer = record.candidates[record.chosen]
+                    reason = f"{self._target.name} failed; the best rejected answer, of {answer.member}, stands in"
+                    return self._result(answer, record.name, reason, fallback=True)
+        raise self._give_up("no member answered" if self._records[:-1] else "the member did not answer", error)
+
+    def _give_up(self, message: str, error: MemberError) -> CascadeError:
+        self.decision = self._decide("", "", one_line(f"{message}: {error}", 200), accepted=False)
+        kind = DeadlineExceededError if self._deadline.remaining() <= 0 else CascadeError
+        return kind(message, failures=[*self._failures, error], decision=self.decision)
+
+    # --- the record
+
+    def _result(self, candidate: Candidate, tier: str, reason: str, *, fallback: bool = False) -> Result:
+        accepted = tier != self._config.tiers[-1].name and not fallback
+        self.decision = self._decide(
+            tier, candidate.member, reason, accepted=accepted, answer=candidate, fallback=fallback
+        )
+        return Result(candidate, self.decision)
+
+    def _decide(
+        self,
+        tier: str,
+        member: str,
+        reason: str,
+        *,
+        accepted: bool,
+        answer: Candidate | None = None,
+        fallback: bool = False,
+    ) -> Decision:
+        return Decision(
+            tiers=tuple(self._records),
+            tier=tier,
+            member=member,
+            accepted=accepted,
+            reason=reason,
+            latency_s=time.monotonic() - self._started,
+            first_token_s=self._first_token_s,
+            always_target_cost=self._always_target(answer),
+            fallback=fallback,
+        )
+
+    def _always_target(self, answer: Candidate | None) -> float | None:
+        """What the target alone costs: what was paid, else its price for the tokens of the answer."""
+        last = self._records[-1] if self._records else None
+        if last is not None and last.name == self._config.tiers[-1].name:
+            return last.cost
+        if answer is None or answer.usage is None:
+            return None
+        return self._plan.transports.of(self._target).price(self._target, answer.usage)
+
+
+def _record(
+    tier: Tier, candidates: tuple[Candidate, ...], answers: list[Candidate], scored: Scored, elapsed: float
+) -> TierRecord:
+    """Put the scores of the answers back beside all candidates, failures included."""
+    places = [index for index, candidate in enumerate(candidates) if candidate.ok]
+    agreement: list[float | None] = [None] * len(candidates)
+    for place, value in zip(places, scored.agreement, strict=True):
+        agreement[place] = value
+    chosen = places[scored.choice.index]
+    member = answers[scored.choice.index].member
+    verb = f"accepted {member}, {scored.choice.reason}" if scored.verdict.accept else "rejected"
+    return TierRecord(
+        name=tier.name,
+        candidates=candidates,
+        accepted=scored.verdict.accept,
+        reason=f"{verb}: {scored.signal} {scored.verdict.reason}",
+        chosen=chosen,
+        signal=scored.signal,
+        value=scored.score.value,
+        score=scored.score.reliability,
+        threshold=scored.verdict.threshold,
+        similarity=scored.comparison.method,
+        agreement=tuple(agreement),
+        entropy=scored.entropy,
+        scoring_cost=scored.cost,
+        latency_s=elapsed,
+        notes=scored.comparison.notes,
+    )
+
+
+def _priced(candidate: Candidate, transport: Transport, member: Member) -> Candidate:
+    """Reckon the cost of a stream whose provider told tokens but no price."""
+    if candidate.cost is not None or candidate.usage is None:
+        return candidate
+    return dataclasses.replace(candidate, cost=transport.price(member, candidate.usage))

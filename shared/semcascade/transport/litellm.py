@@ -1,0 +1,303 @@
+"""The default transport: LiteLLM, hence any provider.
+
+LiteLLM's own retries, cache and router stay off: the engine repeats attempts, and a cached sample would be
+agreement with oneself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from semcascade._litellm import litellm
+from semcascade.config import Member
+from semcascade.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ConnectionFailedError,
+    ContentFilterError,
+    ContextOverflowError,
+    MalformedReplyError,
+    MemberError,
+    MemberTimeoutError,
+    ModelNotFoundError,
+    RateLimitError,
+    ServerError,
+)
+from semcascade.messages import Candidate, Request, ToolCall, Usage
+from semcascade.redaction import redact
+from semcascade.transport.base import Delta, ToolCallDelta, Transport, configured_price
+
+__all__ = ["LiteLLMTransport", "request_body"]
+
+
+class LiteLLMTransport(Transport):
+    """Asks a member through `litellm.acompletion`."""
+
+    async def complete(self, member: Member, request: Request, *, timeout: float, sample: int = 0) -> Candidate:
+        """Ask for one whole answer."""
+        try:
+            response = await litellm().acompletion(**_arguments(member, request, timeout))
+        except Exception as error:
+            raise _translate(error, member, timeout) from error
+        return self._candidate(member, response)
+
+    async def stream(self, member: Member, request: Request, *, timeout: float) -> AsyncIterator[Delta]:
+        """Ask for one answer in pieces."""
+        arguments = _arguments(member, request, timeout) | {"stream": True, "stream_options": {"include_usage": True}}
+        stream: Any = None
+        try:
+            stream = await litellm().acompletion(**arguments)
+            async for chunk in stream:
+                yield self._delta(member, chunk)
+        except Exception as error:
+            raise _translate(error, member, timeout) from error
+        finally:
+            await _close(stream)
+
+    async def prepare(self, member: Member) -> None:
+        """Import LiteLLM in a thread, where its seconds do not hold up the event loop."""
+        if "litellm" not in sys.modules:
+            await asyncio.to_thread(litellm)
+
+    def check(self, member: Member) -> None:
+        """Refuse a model of no known provider, and a member whose key is not there."""
+        try:
+            litellm().get_llm_provider(member.model, custom_llm_provider=member.params.get("custom_llm_provider"))
+        except Exception:  # noqa: BLE001 - LiteLLM raises whatever its provider modules raise
+            raise ModelNotFoundError(
+                f"no provider is known for the model id {member.model!r}; write it as provider/model, "
+                "e.g. 'openai/gpt-5-mini' or 'ollama/llama3.2'",
+                member=member.name,
+            ) from None
+        if member.api_key_env and not member.key():
+            raise AuthenticationError(f"the environment variable {member.api_key_env} is not set", member=member.name)
+        if member.key() or member.api_base or member.params.get("extra_headers"):
+            return
+        missing = [name for name in self.missing_keys(member) if "KEY" in name or "TOKEN" in name]
+        if missing:
+            raise AuthenticationError(
+                f"no key: set the environment variable {' or '.join(missing)}, or give the member api_key_env",
+                member=member.name,
+            )
+
+    def missing_keys(self, member: Member) -> list[str]:
+        """Return the environment variables that the member's provider wants and that are not set."""
+        return list(litellm().validate_environment(member.model)["missing_keys"])
+
+    def price(self, member: Member, usage: Usage) -> float | None:
+        """Return the price by LiteLLM's table, else by the member's settings, else None."""
+        details = {"cached_tokens": usage.cached_tokens}
+        tokens = litellm().Usage(
+            prompt_tokens=usage.input_tokens, completion_tokens=usage.output_tokens, prompt_tokens_details=details
+        )
+        try:
+            costs = litellm().cost_per_token(model=member.model, usage_object=tokens)
+        except Exception:  # noqa: BLE001 - an unknown model raises, each provider its own error
+            return configured_price(member, usage)
+        return float(sum(costs))
+
+    def context_window(self, member: Member) -> int | None:
+        """Return the member's setting, else LiteLLM's table, else None."""
+        if member.context_window is not None:
+            return member.context_window
+        try:
+            window = litellm().get_model_info(member.model).get("max_input_tokens")
+        except Exception:  # noqa: BLE001 - an unknown model raises, each provider its own error
+            return None
+        return int(window) if window else None
+
+    async def aclose(self) -> None:
+        """Close the clients that LiteLLM keeps open."""
+        closing = getattr(litellm(), "close_litellm_async_clients", None)
+        if closing is not None:
+            await closing()
+
+    def _candidate(self, member: Member, response: Any) -> Candidate:
+        choices = getattr(response, "choices", None)
+        if not choices or getattr(choices[0], "message", None) is None:
+            raise MalformedReplyError("the reply has no choices; nothing was answered", member=member.name)
+        message, usage = choices[0].message, _usage(getattr(response, "usage", None))
+        return Candidate(
+            member=member.name,
+            text=message.content or "",
+            tool_calls=tuple(_tool_call(call) for call in message.tool_calls or ()),
+            reasoning=getattr(message, "reasoning_content", None) or "",
+            finish_reason=choices[0].finish_reason,
+            usage=usage,
+            cost=self._cost(member, response, usage),
+            logprobs=_logprobs(choices[0]) or None,
+            model=getattr(response, "model", None),
+        )
+
+    def _delta(self, member: Member, chunk: Any) -> Delta:
+        usage = _usage(getattr(chunk, "usage", None))
+        cost = self._cost(member, chunk, usage) if usage else None
+        choice = chunk.choices[0] if chunk.choices else None
+        if choice is None:
+            return Delta(usage=usage, cost=cost, model=getattr(chunk, "model", None))
+        return Delta(
+            text=choice.delta.content or "",
+            reasoning=getattr(choice.delta, "reasoning_content", None) or "",
+            tool_calls=tuple(
+                ToolCallDelta(call.index or 0, call.id or "", call.function.name or "", call.function.arguments or "")
+                for call in choice.delta.tool_calls or ()
+            ),
+            finish_reason=choice.finish_reason,
+            usage=usage,
+            cost=cost,
+            model=getattr(chunk, "model", None),
+            logprobs=_logprobs(choice),
+        )
+
+    def _cost(self, member: Member, response: Any, usage: Usage | None) -> float | None:
+        """Return what the provider reported, else LiteLLM's reckoning, else the member's settings, else None."""
+        reported = getattr(getattr(response, "usage", None), "cost", None)
+        if reported is None:
+            reported = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
+        if reported is not None:
+            return float(reported)
+        return self.price(member, usage) if usage else None
+
+
+def request_body(member: Member, request: Request) -> dict[str, Any]:
+    """Return the request in OpenAI's shape: the member's parameters under those of the request."""
+    body: dict[str, Any] = {"messages": [dict(message) for message in request.messages]}
+    if request.tools:
+        body["tools"] = [dict(tool) for tool in request.tools]
+        if request.tool_choice is not None:
+            body["tool_choice"] = request.tool_choice
+    if request.response_format is not None:
+        body["response_format"] = request.response_format
+    return {**member.params, **{key: value for key, value in request.params.items() if value is not None}, **body}
+
+
+def _arguments(member: Member, request: Request, timeout: float) -> dict[str, Any]:
+    arguments = request_body(member, request)
+    if member.api_base is not None:
+        arguments["api_base"] = member.api_base
+    key = member.key()
+    if key is not None:
+        arguments["api_key"] = key
+    elif member.api_base is not None and member.provider == "openai":
+        arguments["api_key"] = "none"  # a service of one's own needs no key, but the client insists on one
+    return arguments | {
+        "model": member.model,
+        "timeout": timeout,
+        "max_retries": 0,
+        "num_retries": 0,
+        "cache": {"no-cache": True, "no-store": True},
+    }
+
+
+def _tool_call(call: Any) -> ToolCall:
+    return ToolCall(call.function.name or "", call.function.arguments or "{}", call.id or "")
+
+
+def _usage(usage: Any) -> Usage | None:
+    if usage is None or getattr(usage, "prompt_tokens", None) is None:
+        return None
+    asked, said = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
+    return Usage(
+        input_tokens=usage.prompt_tokens or 0,
+        output_tokens=usage.completion_tokens or 0,
+        cached_tokens=getattr(asked, "cached_tokens", None) or 0,
+        reasoning_tokens=getattr(said, "reasoning_tokens", None) or 0,
+    )
+
+
+def _logprobs(choice: Any) -> tuple[float, ...]:
+    content = getattr(getattr(choice, "logprobs", None), "content", None) or ()
+    values = (token.get("logprob") if isinstance(token, Mapping) else token.logprob for token in content)
+    return tuple(float(value) for value in values if value is not None)
+
+
+async def _close(stream: Any) -> None:
+    """End the request at the provider; a stream that merely goes out of scope would run on."""
+    close = getattr(stream, "aclose", None)
+    if close is not None and inspect.iscoroutinefunction(close):
+        await close()
+
+
+_BY_STATUS: Mapping[int, type[MemberError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: AuthenticationError,
+    404: ModelNotFoundError,
+    408: MemberTimeoutError,
+    413: ContextOverflowError,
+    422: BadRequestError,
+    429: RateLimitError,
+    504: MemberTimeoutError,
+}
+
+_ADVICE: Mapping[type[MemberError], str] = {
+    AuthenticationError: "the provider refused the key; check it and what it may do",
+    ModelNotFoundError: "the provider does not know this model; check its id and api_base",
+    ContextOverflowError: "the conversation does not fit the model; shorten it or take a model with a longer window",
+    ConnectionFailedError: "the provider could not be reached; check api_base and the network",
+}
+
+
+def _translate(error: BaseException, member: Member, timeout: float) -> MemberError:
+    if isinstance(error, MemberError):
+        return error
+    kind = _kind(error)
+    if isinstance(error, TimeoutError):
+        message = f"no answer within {timeout:g} s; raise timeout or take a faster model"
+        return MemberTimeoutError(message, member=member.name)
+    said = redact(str(error), [member.key()]).removeprefix("litellm.").strip() or type(error).__name__
+    message = f"{_ADVICE[kind]} ({said[:500]})" if kind in _ADVICE else said[:600]
+    return kind(message, member=member.name, status=_status(error), retry_after=_retry_after(error))
+
+
+def _kind(error: BaseException) -> type[MemberError]:
+    exceptions = litellm().exceptions
+    if isinstance(error, exceptions.ContextWindowExceededError):
+        return ContextOverflowError
+    if isinstance(error, exceptions.ContentPolicyViolationError):
+        return ContentFilterError
+    if isinstance(error, exceptions.Timeout | TimeoutError):
+        return MemberTimeoutError
+    if _refused(error):
+        return ConnectionFailedError
+    if isinstance(error, exceptions.APIResponseValidationError | ValueError) and not isinstance(
+        error, exceptions.OpenAIError
+    ):
+        return MalformedReplyError
+    status = _status(error)
+    if status is not None and status in _BY_STATUS:
+        return _BY_STATUS[status]
+    return BadRequestError if status is not None and 400 <= status < 500 else ServerError
+
+
+def _refused(error: BaseException | None) -> bool:
+    """Say whether the cause is a connection that failed; LiteLLM reports it as a server error."""
+    while error is not None:
+        if isinstance(error, ConnectionError) or type(error).__name__ in {
+            "APIConnectionError", "ClientConnectorError", "ConnectError", "ServerDisconnectedError", "ReadError",
+            "ClientConnectionError", "ClientOSError", "RemoteProtocolError", "ClientPayloadError",
+        }:  # fmt: skip
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _status(error: BaseException) -> int | None:
+    status = getattr(error, "status_code", None)
+    try:
+        return int(status) if status is not None else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _retry_after(error: BaseException) -> float | None:
+    """Return the seconds that the provider asked to wait, where it gave a number."""
+    headers: Any = getattr(getattr(error, "response", None), "headers", None) or getattr(error, "headers", None)
+    try:
+        return max(0.0, float(headers.get("retry-after")))
+    except (TypeError, ValueError, AttributeError):
+        return None
