@@ -5,13 +5,13 @@ The same names serve everywhere. Unknown names are refused; secrets never stand 
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -23,9 +23,10 @@ from pydantic import (
     model_validator,
 )
 
+from semcascade.complaints import config_error
 from semcascade.errors import ConfigError
 from semcascade.messages import as_conversation
-from semcascade.redaction import is_secret_key, redact_url
+from semcascade.redaction import is_secret_key
 
 __all__ = ["REQUEST_PARAMETERS", "CascadeConfig", "Member", "Tier", "load_config"]
 
@@ -55,7 +56,7 @@ class _Settings(BaseModel):
 class Member(_Settings):
     """One model that may be asked."""
 
-    model: str = Field(min_length=1)
+    model: str
     """Provider and model, e.g. `"openai/gpt-5-mini"`, `"local/smollm2"`."""
     name: str = ""
     """How decisions call it; the model's id unless given. Two members of a tier need two names."""
@@ -104,9 +105,12 @@ class Member(_Settings):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if not self.model.strip():
-            raise ValueError("model is empty; give a provider id such as 'openai/gpt-5-mini'")
+            raise ValueError("model: it is empty; give a provider id such as 'openai/gpt-5-mini'")
         if not self.name:
             object.__setattr__(self, "name", self.model)
+        address = urlsplit(self.api_base or "")
+        if "@" in address.netloc or any(is_secret_key(key) for key, _ in parse_qsl(address.query)):
+            raise ValueError("api_base: it carries a password or key; give that as api_key_env")
         for message in self.preamble:
             as_conversation([message])
         return self
@@ -124,11 +128,9 @@ class Member(_Settings):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings that differ from their defaults, without any secret."""
-        data = self.model_dump(exclude_defaults=True, exclude={"params", "name", "api_base"}, mode="json")
+        data = self.model_dump(exclude_defaults=True, exclude={"params", "name"}, mode="json")
         if self.name != self.model:
             data["name"] = self.name
-        if self.api_base is not None:
-            data["api_base"] = redact_url(self.api_base)
         params = {key: value for key, value in self.params.items() if not is_secret_key(key)}
         return {**data, **({"params": params} if params else {})}
 
@@ -173,7 +175,7 @@ class Tier(_Settings):
                 "or give each its own name"
             )
         if self.threshold is not None and self.escalation_rate is not None:
-            raise ValueError("threshold and escalation_rate exclude each other; give one")
+            raise ValueError("threshold: it and escalation_rate exclude each other; give one")
         if self.quorum is not None and self.quorum > self.answers:
             raise ValueError(f"quorum: {self.quorum} answers can never come from {self.answers}")
         return self
@@ -230,7 +232,9 @@ class CascadeConfig(_Settings):
             data["tiers"] = _two_tiers(short.get("ensemble"), short.get("target"))
         if short.get("escalation_rate") is not None:
             if data.get("threshold") is not None:
-                raise ValueError("threshold and escalation_rate exclude each other; give one")
+                raise ValueError("threshold: it and escalation_rate exclude each other; give one")
+            if not isinstance(short["escalation_rate"], int | float) or not 0 <= short["escalation_rate"] <= 1:
+                raise ValueError("escalation_rate: expected the share of queries to defer, from 0 to 1")
             data["tiers"] = _with_rate(data["tiers"], short["escalation_rate"])
         return {key: value for key, value in data.items() if value is not None}
 
@@ -268,16 +272,14 @@ class CascadeConfig(_Settings):
         if isinstance(config, CascadeConfig):
             base: dict[str, Any] = {key: getattr(config, key) for key in config.model_fields_set | {"tiers"}}
         else:
-            base = dict(config or {})
-        if "tiers" in base and ("ensemble" in given or "target" in given):
-            del base["tiers"]
-        if "threshold" in given or "escalation_rate" in given:
-            base.pop("threshold", None)
-            base.pop("escalation_rate", None)
+            base = {key: value for key, value in (config or {}).items() if value is not None}
+        merged = _merge(base, given)
         try:
-            return cls.model_validate({**base, **given})
+            return cls.model_validate(merged)
         except ValidationError as error:
-            raise _config_error(error) from None
+            names = {*cls.model_fields, *Tier.model_fields, "ensemble", "target"}
+            members = {*Member.model_fields, *REQUEST_PARAMETERS}
+            raise config_error(error, names=names, member_names=members, short="tiers" not in merged) from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain data without any secret; `build` takes it back."""
@@ -320,7 +322,7 @@ def load_config(path: str | Path, **settings: Any) -> CascadeConfig:
 
 
 def _two_tiers(ensemble: Any, target: Any) -> list[Any]:
-    if ensemble is None or (isinstance(ensemble, Sequence) and not ensemble):
+    if not ensemble:
         raise ValueError("ensemble: no members; name two or more models, e.g. ['openai/gpt-5-nano', 'gemini/flash']")
     if not target:
         raise ValueError("target: no member; name the model that answers what the ensemble cannot")
@@ -333,6 +335,36 @@ def _as_tier(value: Any, name: str) -> Any:
     return {"members": value, "name": name}
 
 
+def _merge(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Let given settings replace those of a base, also where the one names tiers and the other does not."""
+    base = dict(base)
+    if "tiers" in given:
+        base.pop("ensemble", None)
+        base.pop("target", None)
+    elif "tiers" in base and {"ensemble", "target", "threshold", "escalation_rate"} & given.keys():
+        tiers = list(base.pop("tiers"))
+        if len(tiers) == 2:
+            base["ensemble"], base["target"] = tiers
+        elif "ensemble" in given or "target" in given:
+            raise ConfigError("the configuration has its own tiers; change them there", field="tiers")
+        else:
+            base["tiers"] = tiers
+    if "threshold" in given or "escalation_rate" in given:
+        for key in ("threshold", "escalation_rate"):
+            base.pop(key, None)
+        base = {key: _without_rule(value) if key in {"ensemble", "tiers"} else value for key, value in base.items()}
+    return {**base, **given}
+
+
+def _without_rule(value: Any) -> Any:
+    """Drop a tier's own threshold or rate, which the cascade's now replaces."""
+    if isinstance(value, Tier):
+        return value.model_copy(update={"threshold": None, "escalation_rate": None})
+    if isinstance(value, Mapping):
+        return {key: part for key, part in value.items() if key not in {"threshold", "escalation_rate"}}
+    return [_without_rule(part) for part in value] if isinstance(value, list | tuple) else value
+
+
 def _with_rate(tiers: Any, rate: Any) -> list[Any]:
     """Give the rate to every tier but the last."""
     tiers = [
@@ -341,33 +373,3 @@ def _with_rate(tiers: Any, rate: Any) -> list[Any]:
     ]
     ruled = [{**tier, "threshold": None, "escalation_rate": rate} for tier in tiers[:-1]]
     return [*ruled, *tiers[-1:]]
-
-
-def _config_error(error: ValidationError) -> ConfigError:
-    """Turn pydantic's first complaint into one sentence that names the field and the remedy."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = _field_name(first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = _unknown(str(first["loc"][-1]), nested="members" in first["loc"])
-    elif not field and ": " in message:
-        head, _, rest = message.partition(": ")
-        if head.replace("_", "").replace("[", "").replace("]", "").replace(".", "").isalnum():
-            field, message = head, rest
-    return ConfigError(message, field=field or None)
-
-
-def _field_name(loc: tuple[int | str, ...]) -> str:
-    name = ""
-    for part in loc:
-        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
-    return name
-
-
-def _unknown(key: str, *, nested: bool) -> str:
-    models: tuple[type[BaseModel], ...] = (Member,) if nested else (CascadeConfig, Tier)
-    known = {name for model in models for name in model.model_fields} | {"ensemble", "target"}
-    close = difflib.get_close_matches(key, known | (REQUEST_PARAMETERS if nested else set()), n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
-    more = "; parameters of one provider go under params" if nested else ""
-    return f"unknown setting; {hint}{more}"

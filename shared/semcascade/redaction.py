@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["is_secret_key", "redact", "redact_url"]
+__all__ = ["is_secret_key", "redact"]
 
 _SECRET_KEY = re.compile(
     r"(^|_|-)(key|secret|password|passwd|credentials?|authorization|auth|bearer|headers?)($|_|-)"
-    r"|(^|_|-)token$|api_?key|private",
+    r"|(?<!per)(^|_|-)token$|api_?key|private",
     re.IGNORECASE,
 )
 _SECRET_TEXT = re.compile(
@@ -39,13 +38,3 @@ def redact(text: str, secrets: Iterable[str | None] = ()) -> str:
         if secret and len(secret) >= 4:
             text = text.replace(secret, "***")
     return _SECRET_TEXT.sub("***", text)
-
-
-def redact_url(url: str) -> str:
-    """Drop user, password and query from an address.
-
-    >>> redact_url("https://user:pass@host:8000/v1?key=abc")
-    'https://host:8000/v1'
-    """
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -1,0 +1,61 @@
+"""What was wrong with a setting, in one sentence that names the field as its user wrote it, and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+from semcascade.errors import ConfigError
+
+__all__ = ["config_error"]
+
+_FIELD = re.compile(r"([a-z_]+(?:\[\d+\])?(?:\.[a-z_]+(?:\[\d+\])?)*): ")
+
+
+def config_error(
+    error: ValidationError, *, names: Iterable[str], member_names: Iterable[str], short: bool
+) -> ConfigError:
+    """Turn pydantic's first complaint into ours.
+
+    Args:
+        error: What pydantic says.
+        names: Settings that may stand in a cascade or tier.
+        member_names: Settings that may stand in a member.
+        short: Whether `ensemble` and `target` were given, so that fields are named by them.
+    """
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    loc = first["loc"]
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        in_member = "members" in loc
+        message = _unknown(str(loc[-1]), set(member_names if in_member else names), in_member=in_member)
+    elif first["type"] in {"model_type", "model_attributes_type"} and "members" in loc:
+        message = "expected a model id such as 'provider/model', or a mapping with its settings"
+    field = _name(loc)
+    while found := _FIELD.match(message):
+        inner, message = found.group(1), message[found.end() :]
+        field = inner if not field or inner.startswith(field) else f"{field}.{inner}"
+    return ConfigError(message, field=(_shorten(field) if short else field) or None)
+
+
+def _name(loc: tuple[int | str, ...]) -> str:
+    name = ""
+    for part in loc:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
+    return name
+
+
+def _shorten(field: str) -> str:
+    """Name a tier as it was given: `tiers[0].members[1]` is `ensemble[1]`."""
+    for index, given in enumerate(("ensemble", "target")):
+        field = re.sub(rf"^tiers\[{index}\](\.members)?", given, field)
+    return re.sub(r"^target\[0\]", "target", field)
+
+
+def _unknown(key: str, known: set[str], *, in_member: bool) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
+    return f"unknown setting; {hint}" + ("; parameters of one provider go under params" if in_member else "")

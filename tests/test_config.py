@@ -1,0 +1,142 @@
+import json
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semcascade.config import CascadeConfig, Member, load_config
+from semcascade.errors import ConfigError
+
+SECRET = "sk-very-secret-value-0123"
+
+
+def build(**settings):
+    return CascadeConfig.build(**{"ensemble": ["a/x", "b/y"], "target": "c/z", **settings})
+
+
+def test_short_and_long_form_are_the_same():
+    short = build(threshold=0.7)
+    long = CascadeConfig.build(
+        tiers=[{"name": "ensemble", "members": ["a/x", "b/y"]}, {"name": "target", "members": "c/z"}], threshold=0.7
+    )
+    assert short == long
+    assert [tier.name for tier in short.tiers] == ["ensemble", "target"]
+
+
+def test_three_tiers_get_names():
+    config = CascadeConfig.build(
+        tiers=[{"members": ["a", "b"]}, {"members": ["c", "d"], "threshold": 0.9}, {"members": ["e"]}]
+    )
+    assert [tier.name for tier in config.tiers] == ["tier-1", "tier-2", "target"]
+
+
+def test_request_parameters_are_gathered():
+    member = Member.model_validate({"model": "a/x", "temperature": 0.2, "params": {"safety": "low"}, "samples": 3})
+    assert member.params == {"temperature": 0.2, "safety": "low"}
+    assert member.samples == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "words"),
+    [
+        ({"ensemble": []}, "ensemble", "no members"),
+        ({"ensemble": None}, "ensemble", "no members"),
+        ({"target": None}, "target", "no member"),
+        ({"ensemble": ["a"]}, "ensemble", "samples=2"),
+        ({"ensemble": ["a", "a"]}, "ensemble", "twice"),
+        ({"ensemble": ["a", ""]}, "ensemble[1].model", "empty"),
+        ({"ensemble": ["a", " "]}, "ensemble[1].model", "empty"),
+        ({"ensemble": ["a", 3]}, "ensemble[1]", "provider/model"),
+        ({"ensemble": ["a", {"model": "b", "tempratur": 1}]}, "ensemble[1].tempratur", "temperature"),
+        ({"ensemble": ["a", {"model": "b", "samples": 0}]}, "ensemble[1].samples", "greater"),
+        ({"ensemble": ["a", {"model": "b", "input_cost_per_token": -1}]}, "ensemble[1].input_cost_per_token", "greater"),
+        ({"target": {"model": "c", "treshold": 1}}, "target.treshold", "unknown"),
+        ({"threshold": 1.2}, "threshold", "less than or equal to 1"),
+        ({"threshold": -0.1}, "threshold", "greater than or equal to 0"),
+        ({"threshold": "high"}, "threshold", "number"),
+        ({"threshold": float("nan")}, "threshold", "less than or equal to 1"),
+        ({"escalation_rate": 1.5}, "escalation_rate", "from 0 to 1"),
+        ({"threshold": 0.5, "escalation_rate": 0.2}, "threshold", "exclude"),
+        ({"treshold": 0.5}, "treshold", "threshold"),
+        ({"selection": "best"}, "selection", "central"),
+        ({"timeout": 0}, "timeout", "greater than 0"),
+        ({"tiers": [{"members": ["a", "b"]}]}, "tiers", "either"),
+        ({"target": ["c", "d"]}, "target", "one member"),
+        ({"target": {"model": "c", "api_base": "https://u:p@host/v1"}}, "target.api_base", "api_key_env"),
+        ({"target": {"model": "c", "api_base": "https://host/v1?key=abc"}}, "target.api_base", "api_key_env"),
+        ({"target": {"model": "c", "preamble": [{"role": "x", "content": "y"}]}}, "target.prompt[0].role", "unknown role"),
+    ],
+)  # fmt: skip
+def test_bad_settings_are_refused_by_name(settings, field, words):
+    with pytest.raises(ConfigError) as caught:
+        build_with(settings)
+    assert caught.value.field == field
+    assert words in str(caught.value)
+
+
+def build_with(settings):
+    base = {"ensemble": ["a/x", "b/y"], "target": "c/z"}
+    return CascadeConfig.build({key: value for key, value in {**base, **settings}.items() if value is not None})
+
+
+def test_secrets_are_in_no_dump(monkeypatch):
+    monkeypatch.setenv("MY_KEY", SECRET)
+    config = build(
+        ensemble=[
+            {"model": "a", "api_key": SECRET},
+            {"model": "b", "api_key_env": "MY_KEY", "extra_headers": {"X-Key": SECRET}, "params": {"aws_secret_access_key": SECRET}},
+        ]
+    )  # fmt: skip
+    members = config.tiers[0].members
+    assert [member.key() for member in members] == [SECRET, SECRET]
+    for dump in (repr(config), str(config), json.dumps(config.to_dict()), config.model_dump_json(exclude={"tiers"})):
+        assert SECRET not in dump
+    assert SECRET.encode() not in pickle.dumps(config)
+    assert pickle.loads(pickle.dumps(config)).tiers[0].members[1].key() == SECRET
+
+
+def test_secrets_are_in_no_error():
+    with pytest.raises(ConfigError) as caught:
+        build(ensemble=["a", {"model": "b", "api_key": [SECRET]}])
+    assert SECRET not in str(caught.value)
+    assert SECRET not in repr(caught.value)
+
+
+@given(
+    st.lists(st.text("abcdef/", min_size=1).filter(str.strip), min_size=2, max_size=4, unique=True),
+    st.floats(0, 1),
+    st.sampled_from(["auto", "central", "primary"]),
+)
+def test_a_dump_builds_the_same_configuration(names, threshold, selection):
+    config = CascadeConfig.build(ensemble=names, target="t", threshold=threshold, selection=selection, deadline=5)
+    assert CascadeConfig.build(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_keywords_win_over_a_configuration():
+    config = build(threshold=0.7)
+    assert CascadeConfig.build(config, threshold=0.9).threshold == 0.9
+    assert CascadeConfig.build(config, target="d/w").tiers[1].members[0].model == "d/w"
+    assert CascadeConfig.build(config, target="d/w").tiers[0] == config.tiers[0]
+    assert CascadeConfig.build(config, escalation_rate=0.3).tiers[0].escalation_rate == 0.3
+
+
+def test_files(tmp_path):
+    toml = tmp_path / "c.toml"
+    toml.write_text('ensemble = ["a/x", {model = "b/y", temperature = 0.5}]\ntarget = "c/z"\nthreshold = 0.8\n')
+    config = load_config(toml, timeout=5)
+    assert config.timeout == 5
+    assert config.tiers[0].members[1].params == {"temperature": 0.5}
+    file = tmp_path / "c.json"
+    file.write_text(json.dumps(config.to_dict()))
+    assert load_config(file) == config
+
+
+@pytest.mark.parametrize(("name", "text"), [("c.toml", "a = "), ("c.json", "{"), ("c.json", "[1]"), ("c.toml", None)])
+def test_bad_files(tmp_path, name, text):
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=name) as caught:
+        load_config(path)
+    assert caught.value.field == "config"
