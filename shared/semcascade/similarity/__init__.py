@@ -1,1 +1,24 @@
 """Similarities: how alike answers are."""
+
+from semcascade.similarity.base import Comparison, FloatArray, PaidCall, Query, Similarity, TextSimilarity, answer_text
+from semcascade.similarity.catalog import SimilarityFunction, get_similarity, register_similarity, similarities
+from semcascade.similarity.comparing import acompare, compare
+from semcascade.similarity.kinds import Kind, classify
+
+__all__ = [
+    "Comparison",
+    "FloatArray",
+    "Kind",
+    "PaidCall",
+    "Query",
+    "Similarity",
+    "SimilarityFunction",
+    "TextSimilarity",
+    "acompare",
+    "answer_text",
+    "classify",
+    "compare",
+    "get_similarity",
+    "register_similarity",
+    "similarities",
+]

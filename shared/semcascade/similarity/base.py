@@ -1,24 +1,46 @@
-"""What a similarity is: (question, answers) → n×n matrix in [0, 1].
+"""What a similarity is: (query, answers) → n×n matrix in [0, 1].
 
 Symmetric, with ones on the diagonal. Answers that say nothing (empty, refusals, cut off) resemble no other
-answer, so that they never count as consensus; `mask_degenerate` sees to that for every similarity.
+answer, so that they never count as consensus; `semcascade.similarity.compare` sees to that for every similarity.
 """
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from semcascade.messages import Candidate
+from semcascade.messages import Candidate, Request, question_text
+from semcascade.similarity.kinds import Kind
 
-__all__ = ["Comparison", "FloatArray", "PaidCall", "Similarity"]
+__all__ = ["Comparison", "FloatArray", "PaidCall", "Query", "Similarity", "TextSimilarity", "answer_text"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What was asked, as far as it matters for comparing answers.
+
+    Attributes:
+        text: The question.
+        tools: The tools that could be called, in OpenAI's shape.
+        response_format: OpenAI's `response_format`, where structured output was asked for.
+    """
+
+    text: str = ""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    response_format: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, request: Request) -> Query:
+        """Return what a request asks."""
+        return cls(question_text(request.messages), request.tools, request.response_format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +65,69 @@ class Comparison:
         method: The similarity that was used, in words a user can read.
         paid: Paid calls that were made for it.
         notes: What the user should know, e.g. that an answer was truncated.
+        same_at: Similarity from which two answers count as the same.
+        canonical: Whether answers were compared by what they state (a number, a call), not by their wording.
+            Then the most central answer is a vote's winner; on free text it need not be the best.
+        clusters: A cluster number for each answer, where the similarity has its own way to find clusters.
+        tiebreak: A finer n×n similarity that tells apart what `matrix` scores the same, or None.
+        kinds: What each answer is; filled in by `compare`.
     """
 
     matrix: FloatArray
     method: str
     paid: tuple[PaidCall, ...] = ()
     notes: tuple[str, ...] = ()
+    same_at: float = 0.5
+    canonical: bool = False
+    clusters: tuple[int, ...] | None = None
+    tiebreak: FloatArray | None = None
+    kinds: tuple[Kind, ...] = ()
 
 
 class Similarity(ABC):
-    """Compares answers. Pure: the same question and answers give the same matrix.
+    """Compares answers. Pure: the same query and answers give the same matrix.
 
     Attributes:
         name: The name it is chosen by.
         heavy: Whether one comparison may take more than about 10 ms; such ones run in a worker thread.
+        remote: Whether it asks a service: then `acompare` does so on the running event loop.
     """
 
-    name: ClassVar[str]
-    heavy: ClassVar[bool] = False
+    name: str
+    heavy: bool = False
+    remote: bool = False
 
     @abstractmethod
-    def compare(self, question: str, answers: Sequence[Candidate]) -> Comparison:
-        """Compare every pair of answers under the question."""
+    def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
+        """Compare every pair of answers to the query; each of them says something."""
 
-    async def acompare(self, question: str, answers: Sequence[Candidate]) -> Comparison:
-        """Compare without blocking; similarities that call a service override this one."""
-        return self.compare(question, answers)
+    async def acompare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
+        """Compare without blocking the event loop; remote similarities override this one."""
+        if self.heavy:
+            return await asyncio.to_thread(self.compare, query, answers)
+        return self.compare(query, answers)
+
+
+class TextSimilarity(Similarity):
+    """Compares answers by their texts alone.
+
+    Attributes:
+        same_at: Similarity from which two answers count as the same.
+    """
+
+    same_at: float = 0.5
+
+    @abstractmethod
+    def matrix(self, texts: Sequence[str]) -> FloatArray:
+        """Return the n×n similarities of texts."""
+
+    def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
+        """Compare every pair of answers by their texts."""
+        matrix = self.matrix([answer_text(answer) for answer in answers])
+        return Comparison(matrix, self.name, same_at=self.same_at)
+
+
+def answer_text(answer: Candidate) -> str:
+    """Return all that an answer says as one text: its words, then each tool call on a line of its own."""
+    calls = (f"{call.name}({call.arguments})" for call in answer.tool_calls)
+    return "\n".join(filter(None, (answer.text, *calls)))

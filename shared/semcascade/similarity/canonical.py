@@ -1,0 +1,149 @@
+"""What a short answer states, apart from how it is written."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from semcascade.similarity.numbers import Quantity, parse_date, parse_number, parse_quantity
+
+__all__ = ["Form", "canonical", "options", "parse_number", "strip_markup"]
+
+_YES = frozenset(
+    {"yes", "yeah", "yep", "ja", "oui", "sí", "si", "sì", "sim", "tak", "да", "はい", "是", "是的", "对", "예", "네"}
+)
+_NO = frozenset({"no", "nope", "nein", "non", "não", "nie", "нет", "いいえ", "否", "不", "不是", "아니요"})
+_ARTICLES = frozenset({"a", "an", "the"})
+_QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "`": "'", "´": "'"})
+_LATEX_WRAPPER = re.compile(r"\\(?:boxed|fbox|text|textbf|mathrm|mathbf|mathit|operatorname|left|right)\b\s*")
+_LATEX_MATH = re.compile(r"^\\[(\[](.*)\\[)\]]$|^\$\$?([^$]*[^$\d\s][^$]*|[^$]+)\$\$?$", re.DOTALL)
+_OPTION = re.compile(
+    r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([a-jA-J])[).:]?|(?:option|choice)\s+([a-jA-J])\b[).:]?.*"
+)
+_LETTERED = re.compile(r"\(?([a-jA-J])\)[.:]?\s+(\S.*)")
+_OFFERED = re.compile(r"(?:^|\s)\(?([A-J])[).:]\s+(.+?)(?=\s+\(?[A-J][).:]\s|\n|$)")
+_GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_KEPT = frozenset("#+%&@$€£°=<>*^~|")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What an answer states.
+
+    Attributes:
+        text: The canonical text; equal for answers that state the same, unless both are quantities.
+        quantity: The number with its unit that the answer is, or None.
+    """
+
+    text: str
+    quantity: Quantity | None = None
+
+    def same(self, other: Form) -> bool:
+        """Whether both state the same."""
+        if self.quantity is not None and other.quantity is not None:
+            return self.quantity.same(other.quantity)
+        return self.text == other.text
+
+
+def canonical(text: str, offered: Mapping[str, str] | None = None) -> Form:
+    """Reduce a short answer to what it states.
+
+    Case, Unicode forms, markup, punctuation and English articles go; numbers, dates, yes and no, and option
+    letters get one spelling each, wherever what is meant is sure.
+
+    Args:
+        text: The answer.
+        offered: Options of the question, letter → canonical text (see `options`); an answer that repeats an
+            option's text then equals its letter.
+
+    >>> canonical("The  Beatles.").text
+    'beatles'
+    >>> canonical("1,000").same(canonical("one thousand"))
+    True
+    >>> canonical("(B)").text == canonical("Option b").text == "option b"
+    True
+    """
+    plain = strip_markup(text)
+    folded = plain.casefold()
+    if (letter := _option(plain, offered)) is not None:
+        return Form(f"option {letter}")
+    bare = folded.strip(" .!,;:\"'")
+    if bare in _YES or bare in _NO:
+        return Form("yes" if bare in _YES else "no")
+    if (day := parse_date(bare)) is not None:
+        return Form(day.isoformat())
+    if (quantity := parse_quantity(bare)) is not None:
+        return Form(_words(folded), quantity)
+    words = _words(folded)
+    for letter, option in (offered or {}).items():
+        if words == option:
+            return Form(f"option {letter}")
+    return Form(words)
+
+
+def options(question: str) -> dict[str, str]:
+    r"""Return the lettered options that a question offers, letter → canonical text; {} unless A and B are there.
+
+    >>> options("Which is a city?\nA) Paris\nB) France")
+    {'a': 'paris', 'b': 'france'}
+    """
+    found = {
+        letter.lower(): _words(strip_markup(text).casefold()) for letter, text in _OFFERED.findall(question[-20_000:])
+    }
+    return found if {"a", "b"} <= found.keys() else {}
+
+
+def strip_markup(text: str) -> str:
+    r"""Drop what only serves the looks: compatibility forms, invisible characters, Markdown and LaTeX wrappers.
+
+    >>> strip_markup("**Paris**\u200b")
+    'Paris'
+    """
+    text = unicodedata.normalize("NFKC", text.replace("⁄", "/")).translate(_QUOTES)
+    text = "".join(character for character in text if unicodedata.category(character) != "Cf").strip()
+    previous = None
+    while text != previous:
+        previous = text
+        text = re.sub(r"^(?:#+ |> |[*-] )", "", text).strip()
+        for mark in ("***", "**", "__", "*", "_", "'", '"'):
+            if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
+                text = text[len(mark) : -len(mark)].strip()
+        text = _LATEX_WRAPPER.sub("", text)
+        text = _LATEX_MATH.sub(lambda match: match.group(1) or match.group(2) or "", text).strip()
+        if text.startswith("{") and text.endswith("}") and "\\" not in text and ":" not in text:
+            text = text[1:-1].strip()
+    return text
+
+
+def _option(plain: str, offered: Mapping[str, str] | None) -> str | None:
+    match = _OPTION.fullmatch(plain)
+    if match:
+        letter = match.group(1) or match.group(2)
+        # A bare small letter, and "I" at any time, may be a word of its own.
+        bare = len(plain) == 1
+        if offered or not bare or (letter.isupper() and letter != "I"):
+            return str(letter).lower()
+        return None
+    match = _LETTERED.fullmatch(plain)
+    return match.group(1).lower() if match else None
+
+
+def _words(folded: str) -> str:
+    """Drop punctuation and articles; what is nothing else stays as it is."""
+    text = _GROUPED.sub("", folded)
+    kept = []
+    for position, character in enumerate(text):
+        category = unicodedata.category(character)
+        if category[0] not in "PZC" or character in _KEPT or (character == "." and _in_number(text, position)):
+            kept.append(character)
+        elif character != "'":
+            kept.append(" ")
+    words = "".join(kept).split()
+    without = [word for word in words if word not in _ARTICLES]
+    return " ".join(without or words) or " ".join(folded.split())
+
+
+def _in_number(text: str, position: int) -> bool:
+    return text[position - 1 : position].isdigit() and text[position + 1 : position + 2].isdigit()

@@ -1,0 +1,176 @@
+"""The one way to compare answers, whatever the similarity: what holds for all of them is seen to here.
+
+Answers that say nothing resemble no other. Answers with the same words are the same and are compared once. What
+a similarity returns is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from semcascade.errors import ConfigError
+from semcascade.messages import Candidate
+from semcascade.similarity.base import Comparison, FloatArray, Query, Similarity, answer_text
+from semcascade.similarity.kinds import Kind, classify
+
+__all__ = ["acompare", "compare"]
+
+TOLERANCE = 1e-6
+"""How far rounding may take a matrix from [0, 1], from symmetry and from ones on its diagonal."""
+
+INLINE_CHARACTERS = 20_000
+"""Comparing more text than this may take longer than an event loop should wait."""
+
+
+def compare(similarity: Similarity, query: Query | str, answers: Sequence[Candidate]) -> Comparison:
+    """Compare every pair of answers to a query.
+
+    Empty, refused and truncated answers are 0 like every other answer, each other included, and 1 like
+    themselves. The similarity sees the others only, one of each wording.
+
+    Args:
+        similarity: How to compare.
+        query: What was asked; a text stands for a query without tools.
+        answers: The answers, n ≥ 1.
+
+    Raises:
+        ConfigError: If the similarity returns something that is no similarity matrix.
+
+    >>> from semcascade.similarity import get_similarity
+    >>> answers = [Candidate("a", text="Paris."), Candidate("b", text="paris"), Candidate("c")]
+    >>> compare(get_similarity("exact"), "The capital of France?", answers).matrix.tolist()
+    [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    groups = _Groups.of(answers)
+    if len(groups.firsts) < 2:
+        return groups.trivial(similarity)
+    return groups.spread(similarity, similarity.compare(_query(query), groups.distinct(answers)))
+
+
+async def acompare(similarity: Similarity, query: Query | str, answers: Sequence[Candidate]) -> Comparison:
+    """Compare like `compare`, without holding up the event loop."""
+    groups = _Groups.of(answers)
+    if len(groups.firsts) < 2:
+        return groups.trivial(similarity)
+    distinct = groups.distinct(answers)
+    if similarity.remote or similarity.heavy or sum(len(answer.text) for answer in distinct) <= INLINE_CHARACTERS:
+        found = await similarity.acompare(_query(query), distinct)
+    else:
+        found = await asyncio.to_thread(similarity.compare, _query(query), distinct)
+    return groups.spread(similarity, found)
+
+
+def _query(query: Query | str) -> Query:
+    return Query(query) if isinstance(query, str) else query
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """Which answers say something, and which of them say it in the same words.
+
+    Attributes:
+        kinds: What each answer is.
+        group: For each answer the number of its wording, or None where it says nothing.
+        firsts: For each wording the first answer that has it.
+    """
+
+    kinds: tuple[Kind, ...]
+    group: tuple[int | None, ...]
+    firsts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, answers: Sequence[Candidate]) -> _Groups:
+        kinds = tuple(classify(answer) for answer in answers)
+        numbers: dict[str, int] = {}
+        firsts: list[int] = []
+        group: list[int | None] = []
+        for index, (answer, kind) in enumerate(zip(answers, kinds, strict=True)):
+            if kind.degenerate:
+                group.append(None)
+                continue
+            number = numbers.setdefault(answer_text(answer), len(firsts))
+            if number == len(firsts):
+                firsts.append(index)
+            group.append(number)
+        return cls(kinds, tuple(group), tuple(firsts))
+
+    def distinct(self, answers: Sequence[Candidate]) -> list[Candidate]:
+        return [answers[index] for index in self.firsts]
+
+    def trivial(self, similarity: Similarity) -> Comparison:
+        """Return the comparison where there is nothing to compare."""
+        live = sum(number is not None for number in self.group)
+        why = "equal texts" if live > 1 else "only one answer says anything" if live else "no answer says anything"
+        method = f"{similarity.name}: {why}"
+        return self._filled(Comparison(np.ones((len(self.firsts),) * 2), method, canonical=True))
+
+    def spread(self, similarity: Similarity, found: Comparison) -> Comparison:
+        """Check the comparison of the distinct wordings, and extend it to all answers."""
+        matrix = _checked(found.matrix, len(self.firsts), f"similarity {similarity.name!r}")
+        tiebreak = found.tiebreak
+        if tiebreak is not None:
+            tiebreak = _checked(tiebreak, len(self.firsts), f"tie-break of similarity {similarity.name!r}")
+        return self._filled(dataclasses.replace(found, matrix=matrix, tiebreak=tiebreak))
+
+    def _filled(self, found: Comparison) -> Comparison:
+        return dataclasses.replace(
+            found,
+            matrix=self._expanded(found.matrix),
+            tiebreak=None if found.tiebreak is None else self._expanded(found.tiebreak),
+            clusters=None if found.clusters is None else self._clusters(found.clusters),
+            notes=(*found.notes, *self._note()),
+            kinds=self.kinds,
+        )
+
+    def _expanded(self, small: FloatArray) -> FloatArray:
+        matrix = np.eye(len(self.group))
+        live = [index for index, number in enumerate(self.group) if number is not None]
+        chosen = [number for number in self.group if number is not None]
+        matrix[np.ix_(live, live)] = small[np.ix_(chosen, chosen)]
+        return matrix
+
+    def _clusters(self, found: tuple[int, ...]) -> tuple[int, ...]:
+        """Give each answer its wording's cluster, and each that says nothing one of its own."""
+        numbers: dict[tuple[str, int], int] = {}
+        keys = (
+            ("nothing", index) if number is None else ("cluster", found[number])
+            for index, number in enumerate(self.group)
+        )
+        return tuple(numbers.setdefault(key, len(numbers)) for key in keys)
+
+    def _note(self) -> tuple[str, ...]:
+        empty = [kind.value for kind in self.kinds if kind.degenerate]
+        if not empty:
+            return ()
+        return (f"{len(empty)} of {len(self.kinds)} answers agree with none: {', '.join(sorted(set(empty)))}",)
+
+
+def _checked(matrix: FloatArray, n: int, what: str) -> FloatArray:
+    """Refuse what is no similarity matrix; set right what is only rounded.
+
+    Raises:
+        ConfigError: If shape, values, symmetry or diagonal are wrong.
+    """
+    try:
+        matrix = np.asarray(matrix, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{what} must return a matrix of numbers", field="similarity") from None
+    if matrix.shape != (n, n):
+        raise ConfigError(f"{what} must return a {n}x{n} matrix, got shape {matrix.shape}", field="similarity")
+    if not np.isfinite(matrix).all():
+        raise ConfigError(f"{what} returned values that are not finite", field="similarity")
+    if matrix.min() < -TOLERANCE or matrix.max() > 1 + TOLERANCE:
+        found = f"{matrix.min():.4g} to {matrix.max():.4g}"
+        raise ConfigError(f"{what} must return values from 0 to 1, got {found}", field="similarity")
+    if np.abs(matrix - matrix.T).max() > TOLERANCE:
+        raise ConfigError(f"{what} must return a symmetric matrix", field="similarity")
+    if np.abs(np.diagonal(matrix) - 1).max() > TOLERANCE:
+        raise ConfigError(f"{what} must return ones on the diagonal", field="similarity")
+    settled = np.clip((matrix + matrix.T) / 2, 0.0, 1.0)
+    np.fill_diagonal(settled, 1.0)
+    return settled

@@ -1,0 +1,223 @@
+"""Likeness of meaning by embeddings: a local sentence-transformers model, or a service through LiteLLM."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from semcascade._litellm import litellm
+from semcascade.errors import (
+    AuthenticationError,
+    ConfigError,
+    ConnectionFailedError,
+    MalformedReplyError,
+    MemberError,
+    MissingDependencyError,
+    RateLimitError,
+)
+from semcascade.messages import Candidate
+from semcascade.redaction import redact
+from semcascade.similarity.base import Comparison, PaidCall, Query, Similarity, answer_text
+from semcascade.similarity.vectors import Embedded, VectorCache, cosines
+
+__all__ = ["DEFAULT_MODEL", "Embedding"]
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+REMOTE_PREFIX = "litellm/"
+BACKENDS = ("torch", "onnx", "openvino")
+
+
+class Embedding(Similarity):
+    """Cosine of embeddings; negative ones count as 0.
+
+    Note what no embedding sees well: short answers that differ in one decisive word ("Paris", "Lyon") are close.
+
+    Args:
+        model: A sentence-transformers id or directory, or "litellm/" and a LiteLLM id, e.g.
+            "litellm/openai/text-embedding-3-small".
+        same_at: Cosine from which two answers count as the same.
+        cache_size: How many texts' vectors are kept, so that no text is embedded twice.
+        backend: Of a local model: "torch", "onnx" or "openvino".
+        device: Of a local model; chosen by torch unless given.
+        api_base: Address of an OpenAI-compatible service of one's own.
+        api_key_env: Name of the environment variable that holds the service's key.
+        timeout: Seconds for one request to a service.
+        max_retries: How often a failed request to a service is repeated.
+
+    Raises:
+        ConfigError: If a setting is wrong.
+    """
+
+    name = "embedding"
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        same_at: float = 0.85,
+        cache_size: int = 4096,
+        backend: str = "torch",
+        device: str | None = None,
+        api_base: str | None = None,
+        api_key_env: str | None = None,
+        timeout: float = 30.0,
+        max_retries: int = 2,
+    ) -> None:
+        if not isinstance(model, str) or not model.removeprefix(REMOTE_PREFIX).strip():
+            raise ConfigError("name an embedding model, e.g. " + DEFAULT_MODEL, field="similarity.model")
+        if not 0 <= same_at <= 1:
+            raise ConfigError(f"must be from 0 to 1, got {same_at}", field="similarity.same_at")
+        if cache_size < 0:
+            raise ConfigError(f"must be 0 or more, got {cache_size}", field="similarity.cache_size")
+        if backend not in BACKENDS:
+            raise ConfigError(f"must be one of {', '.join(BACKENDS)}, got {backend!r}", field="similarity.backend")
+        self.model, self.same_at = model, same_at
+        self.remote = model.startswith(REMOTE_PREFIX)
+        self.heavy = not self.remote
+        self._cache = VectorCache(cache_size)
+        self._local = (model, backend, device)
+        self._service: dict[str, Any] = {
+            "model": model.removeprefix(REMOTE_PREFIX),
+            "timeout": timeout,
+            "max_retries": max_retries,
+        }
+        if api_base is not None:
+            self._service["api_base"] = api_base
+        self._api_key_env = api_key_env
+
+    def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
+        """Compare every pair of answers, in this thread."""
+        texts = [answer_text(answer) for answer in answers]
+        known, missing = self._known(texts)
+        if not missing:
+            return self._comparison(texts, known)
+        if not self.remote:
+            return self._comparison(texts, known | self._keep(missing, _encode(missing, *self._local)))
+        try:
+            response = litellm().embedding(**self._request(missing))
+        except Exception as error:
+            raise self._failure(error) from error
+        return self._answered(texts, known, missing, response)
+
+    async def acompare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
+        """Compare every pair of answers; a service is asked on the running event loop."""
+        if not self.remote:
+            return await super().acompare(query, answers)
+        texts = [answer_text(answer) for answer in answers]
+        known, missing = self._known(texts)
+        if not missing:
+            return self._comparison(texts, known)
+        try:
+            response = await litellm().aembedding(**self._request(missing))
+        except Exception as error:
+            raise self._failure(error) from error
+        return self._answered(texts, known, missing, response)
+
+    def _known(self, texts: Sequence[str]) -> tuple[dict[str, Embedded], list[str]]:
+        """Return what is kept of the texts, and the texts that are not, each once."""
+        found = {text: self._cache.get(text) for text in texts}
+        known = {text: embedded for text, embedded in found.items() if embedded is not None}
+        return known, [text for text, embedded in found.items() if embedded is None]
+
+    def _keep(self, texts: Sequence[str], embedded: Sequence[Embedded]) -> dict[str, Embedded]:
+        for text, one in zip(texts, embedded, strict=True):
+            self._cache.put(text, one)
+        return dict(zip(texts, embedded, strict=True))
+
+    def _comparison(
+        self, texts: Sequence[str], known: dict[str, Embedded], paid: tuple[PaidCall, ...] = ()
+    ) -> Comparison:
+        matrix = cosines(np.stack([known[text].vector for text in texts]))
+        cut = sum(known[text].cut for text in texts)
+        notes = (
+            (f"{cut} of {len(texts)} answers were longer than {self.model} reads and lost their end",) if cut else ()
+        )
+        return Comparison(matrix, f"embedding by {self.model}", paid, notes, same_at=self.same_at)
+
+    def _request(self, texts: list[str]) -> dict[str, Any]:
+        request = {**self._service, "input": texts, "cache": {"no-cache": True, "no-store": True}}
+        if self._api_key_env is not None:
+            key = os.environ.get(self._api_key_env)
+            if not key:
+                message = f"the environment variable {self._api_key_env} is not set; it is to hold the key"
+                raise AuthenticationError(message, member=self.model)
+            request["api_key"] = key
+        return request
+
+    def _answered(
+        self, texts: Sequence[str], known: dict[str, Embedded], missing: Sequence[str], response: Any
+    ) -> Comparison:
+        try:
+            rows = sorted(response.data, key=lambda row: row["index"])
+            vectors = np.array([row["embedding"] for row in rows], dtype=np.float64)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise MalformedReplyError("the service's reply holds no vectors", member=self.model) from error
+        if vectors.ndim != 2 or len(vectors) != len(missing) or not np.isfinite(vectors).all():
+            raise MalformedReplyError(f"asked for {len(missing)} vectors, got {len(rows)}", member=self.model)
+        cost = getattr(response, "_hidden_params", {}).get("response_cost")
+        paid = PaidCall(self.model, None if cost is None else float(cost))
+        new = self._keep(missing, [Embedded(vector) for vector in vectors])
+        return self._comparison(texts, known | new, (paid,))
+
+    def _failure(self, error: Exception) -> MemberError:
+        if isinstance(error, MemberError):
+            return error
+        status = getattr(error, "status_code", None)
+        kind = {401: AuthenticationError, 403: AuthenticationError, 429: RateLimitError}.get(status or 0)
+        secrets = [os.environ.get(self._api_key_env)] if self._api_key_env else []
+        message = f"the texts could not be embedded: {redact(str(error), secrets)[:500]}"
+        return (kind or ConnectionFailedError)(message, member=self.model, status=status)
+
+
+_MODELS: dict[tuple[str, str, str | None], Any] = {}
+_LOCK = threading.Lock()
+
+
+def _model(name: str, backend: str, device: str | None) -> Any:
+    """Load a model once in this process."""
+    key = (name, backend, device)
+    if key not in _MODELS:
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise MissingDependencyError(
+                "sentence-transformers", extra="embeddings", purpose="comparing answers by embedding"
+            ) from error
+        try:
+            _MODELS[key] = SentenceTransformer(name, backend=backend, device=device)
+        except Exception as error:
+            message = f"cannot load the embedding model {name!r}: {redact(str(error))[:500]}"
+            raise ConfigError(message, field="similarity.model") from error
+    return _MODELS[key]
+
+
+def _encode(texts: list[str], name: str, backend: str, device: str | None) -> list[Embedded]:
+    """Embed texts locally, one batch at a time in the whole process.
+
+    One torch thread: for a few short texts, more of them only get into each other's way.
+    """
+    with _LOCK:
+        model = _model(name, backend, device)
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            vectors = model.encode(texts, convert_to_numpy=True, show_progress_bar=False)
+        finally:
+            torch.set_num_threads(threads)
+        cut = _cut(model, texts)
+    return [Embedded(np.asarray(vector, dtype=np.float64), lost) for vector, lost in zip(vectors, cut, strict=True)]
+
+
+def _cut(model: Any, texts: Sequence[str]) -> list[bool]:
+    """Say which texts have more tokens than the model reads."""
+    limit, tokenizer = model.max_seq_length, model.tokenizer
+    if not isinstance(limit, int) or not callable(tokenizer):
+        return [False] * len(texts)
+    tokens = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+    return [len(line) > limit for line in tokens]

@@ -1,0 +1,45 @@
+"""What a brief answer says beyond the question: the words on which two answers can differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from semcascade.similarity.canonical import canonical
+from semcascade.similarity.tokens import tokenize
+
+__all__ = ["focus", "focus_alike"]
+
+MAX_TEXT_WORDS, MAX_FOCUS_WORDS = 30, 6
+"""A longer answer, or one with more to say, is compared by its wording."""
+
+_EMPTY_WORDS = frozenset(
+    {
+        "a", "an", "the", "is", "are", "was", "were", "be", "been", "it", "its", "this", "that", "these", "those",
+        "of", "in", "on", "at", "to", "by", "for", "from", "with", "as", "and", "so", "there", "here", "he", "she",
+        "they", "his", "her", "their", "has", "have", "had", "will", "would", "which", "who", "what", "when", "where",
+        "how", "known", "called", "named", "also", "s", "der", "die", "das", "ist", "le", "la", "les", "est", "el",
+        "los", "las", "es", "un", "une", "uno", "una", "ein", "eine", "de", "du", "del",
+    }
+)  # fmt: skip
+
+
+def focus(text: str, asked: Collection[str]) -> frozenset[str] | None:
+    """Return the words of a brief answer that are neither the question's nor empty; None for other answers.
+
+    An answer that only repeats words of the question keeps them.
+
+    >>> asked = frozenset(tokenize("What is the capital of Japan?"))
+    >>> focus("The capital of Japan is Tokyo.", asked)
+    frozenset({'tokyo'})
+    """
+    words = tokenize(canonical(text).text)
+    if len(words) > MAX_TEXT_WORDS:
+        return None
+    said = frozenset(words)
+    news = said - _EMPTY_WORDS - frozenset(asked) or said - _EMPTY_WORDS or said
+    return news if len(news) <= MAX_FOCUS_WORDS else None
+
+
+def focus_alike(first: frozenset[str], second: frozenset[str]) -> float:
+    """Return the F1 of two sets of words, 1 for equal ones."""
+    return 2 * len(first & second) / (len(first) + len(second))
