@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,8 +58,7 @@ class Cascade:
         for member in self.config.members():
             self._transports.of(member)
         scorers = tuple(TierScorer(tier, self.config) for tier in self.config.tiers[:-1])
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="semcascade-score")
-        self._plan = Plan(self.config, scorers, self._transports, self._worker)
+        self._plan = Plan(self.config, scorers, self._transports)
 
     @classmethod
     def from_file(cls, path: str | Path, **settings: Any) -> Self:
@@ -118,12 +116,10 @@ class Cascade:
     def close(self) -> None:
         """Let go of connections, threads and local models."""
         EngineLoop.shared().run(self._transports.aclose())
-        self._worker.shutdown(wait=False)
 
     async def aclose(self) -> None:
         """Let go of connections, threads and local models."""
         await EngineLoop.shared().arun(self._transports.aclose())
-        self._worker.shutdown(wait=False)
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncGenerator
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from semcascade.config import CascadeConfig, Member, Tier
@@ -31,13 +30,11 @@ class Plan:
         config: The configuration.
         scorers: One for each tier but the last.
         transports: Who serves which member.
-        worker: Runs heavy comparisons.
     """
 
     config: CascadeConfig
     scorers: tuple[TierScorer, ...]
     transports: Transports
-    worker: Executor
 
 
 class QueryRun:
@@ -138,7 +135,7 @@ class QueryRun:
         if reason or len(answers) < scorer.quorum:
             reason = reason or f"{len(answers)} of {len(candidates)} answered, {scorer.quorum} are needed"
             return TierRecord(tier.name, candidates, accepted=False, reason=reason, latency_s=elapsed)
-        scored = await scorer.score(Query.of(self._request), answers, self._plan.worker)
+        scored = await scorer.score(Query.of(self._request), answers)
         return _record(tier, candidates, answers, scored, time.monotonic() - started)
 
     async def _refused(self, tier: Tier) -> dict[str, Candidate]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +13,9 @@ from semcascade.deferral.rules import Rule, Verdict, rule_for
 from semcascade.deferral.selection import Choice, choose, effective_signal, priority_order
 from semcascade.messages import Candidate
 from semcascade.signals import Evidence, Score, centrality, get_signal
-from semcascade.similarity import Comparison, Query, Similarity, acompare, compare, get_similarity
+from semcascade.similarity import Comparison, Query, Similarity, acompare, get_similarity
 
 __all__ = ["Scored", "TierScorer"]
-
-_INLINE_CHARACTERS = 20_000
-"""Comparing more text than this takes long enough to be felt on the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +51,9 @@ class TierScorer:
         self._selection = tier.selection or config.selection
         self._priority = {member.name: member.priority for member in tier.members}
 
-    async def score(self, query: Query, answers: Sequence[Candidate], worker: Executor) -> Scored:
+    async def score(self, query: Query, answers: Sequence[Candidate]) -> Scored:
         """Compare answers, choose one, and decide whether it is good enough."""
-        comparison = await self._compare(query, answers, worker)
+        comparison = await acompare(self.similarity, query, answers)
         agreement = centrality(comparison.matrix)
         choice = choose(
             self._selection,
@@ -93,12 +88,3 @@ class TierScorer:
         if score.reliability is None:
             return Verdict(accept=False, threshold=None, reason=score.note)
         return self.rule.decide(score.reliability)
-
-    async def _compare(self, query: Query, answers: Sequence[Candidate], worker: Executor) -> Comparison:
-        """Compare where it does not hold up the event loop: heavy work and long texts go to the worker."""
-        if self.similarity.remote:
-            return await acompare(self.similarity, query, answers)
-        if self.similarity.heavy or sum(len(answer.text) for answer in answers) > _INLINE_CHARACTERS:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(worker, compare, self.similarity, query, answers)
-        return compare(self.similarity, query, answers)
