@@ -4,7 +4,12 @@ import os
 import re
 
 import pytest
+from hypothesis import settings
 from pytest_socket import socket_allow_hosts
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 _KEYS = re.compile(r"(API_KEY|_TOKEN|ACCESS_KEY.*)$")
 

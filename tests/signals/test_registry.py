@@ -1,0 +1,97 @@
+"""Finding signals and similarities by name."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+
+import pytest
+
+import semcascade.registry
+from semcascade.errors import ConfigError
+from semcascade.registry import Registry
+from semcascade.signals import Signal, get_signal, register_signal, signals
+from semcascade.signals.catalog import _SIGNALS
+
+
+def made(name: str) -> Signal:
+    return Signal(name, lambda _: 0.5, lambda value, _: value, True, 2, "Always a half.")
+
+
+@pytest.fixture
+def registered() -> Iterator[str]:
+    register_signal(made("always_half"))
+    yield "always_half"
+    _SIGNALS.unregister("always_half")
+
+
+def test_every_signal_is_found_under_its_own_name():
+    for name, signal in signals().items():
+        assert get_signal(name) is signal
+        assert signal.name == name
+        assert signal.summary.endswith(".")
+
+
+def test_an_unknown_name_is_refused_with_the_close_match():
+    with pytest.raises(ConfigError, match="did you mean 'agreement'") as caught:
+        get_signal("agrement")
+    assert caught.value.field == "signal"
+    with pytest.raises(ConfigError, match="known are agreement, "):
+        get_signal("xyzzy")
+
+
+def test_a_registered_signal_is_used_by_name(registered: str):
+    assert get_signal(registered).summary == "Always a half."
+    assert registered in signals()
+
+
+def test_a_taken_name_is_refused(registered: str):
+    for name in (registered, "agreement"):
+        with pytest.raises(ConfigError, match="taken"):
+            register_signal(made(name))
+    assert get_signal("agreement").summary != "Always a half."
+
+
+def test_registering_the_same_thing_again_is_no_error(registered: str):
+    register_signal(get_signal(registered))
+
+
+@pytest.mark.parametrize("name", ["", "  ", None, 3])
+def test_names_that_are_none_are_refused(name: object):
+    with pytest.raises(ConfigError, match="name"):
+        Registry("thing", {}, group="semcascade.nothing").register(name, object())
+
+
+def test_packages_announce_theirs_by_entry_points(monkeypatch: pytest.MonkeyPatch):
+    points = [
+        EntryPoint("good", "types:SimpleNamespace", "semcascade.things"),
+        EntryPoint("bad", "no_such_module_at_all:thing", "semcascade.things"),
+    ]
+    monkeypatch.setattr(
+        semcascade.registry, "entry_points", lambda *, group, name=None: [p for p in points if name in {None, p.name}]
+    )
+    registry: Registry[object] = Registry("thing", {}, group="semcascade.things")
+    assert registry.names() == ("bad", "good")
+    assert registry.get("good") is SimpleNamespace
+    with pytest.raises(ConfigError, match=r"no_such_module_at_all:thing.*cannot be loaded") as caught:
+        registry.get("bad")
+    assert caught.value.field == "thing"
+
+
+def test_threads_that_register_at_once_lose_nothing():
+    registry: Registry[int] = Registry("thing", {}, group="semcascade.nothing")
+    start = threading.Barrier(8)
+
+    def register(worker: int) -> None:
+        start.wait()
+        for index in range(50):
+            registry.register(f"{worker}-{index}", worker)
+
+    threads = [threading.Thread(target=register, args=(worker,)) for worker in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(registry.names()) == 400
