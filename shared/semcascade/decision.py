@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from semcascade.messages import Candidate, ToolCall, Usage
@@ -223,12 +224,12 @@ def total_cost(costs: Iterable[float | None]) -> float | None:
 def money(amount: float | None) -> str:
     """Write an amount in US dollars.
 
-    >>> money(0.00123), money(0.0), money(None)
-    ('$0.00123', '$0', 'unknown cost')
+    >>> money(0.00123), money(1.4e-6), money(0.0), money(None)
+    ('$0.00123', '$0.0000014', '$0', 'unknown cost')
     """
     if amount is None:
         return "unknown cost"
-    return f"${amount:.3g}" if abs(amount) < 1 else f"${amount:.2f}"
+    return f"${Decimal(f'{amount:.3g}'):f}" if abs(amount) < 1 else f"${amount:.2f}"
 
 
 def one_line(text: str, width: int = 72) -> str:
