@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,7 +56,7 @@ def test_priority_order_is_stable(priorities):
     order = priority_order(priorities)
     assert sorted(order) == list(range(len(priorities)))
     assert [priorities[i] for i in order] == sorted(priorities, reverse=True)
-    assert all(a < b for a, b in zip(order, order[1:], strict=False) if priorities[a] == priorities[b])
+    assert all(a < b for a, b in itertools.pairwise(order) if priorities[a] == priorities[b])
 
 
 @given(st.permutations(range(5)), st.lists(st.floats(0, 1), min_size=5, max_size=5, unique=True))

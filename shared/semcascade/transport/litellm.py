@@ -14,22 +14,10 @@ from typing import Any
 
 from semcascade._litellm import litellm
 from semcascade.config import Member
-from semcascade.errors import (
-    AuthenticationError,
-    BadRequestError,
-    ConnectionFailedError,
-    ContentFilterError,
-    ContextOverflowError,
-    MalformedReplyError,
-    MemberError,
-    MemberTimeoutError,
-    ModelNotFoundError,
-    RateLimitError,
-    ServerError,
-)
+from semcascade.errors import AuthenticationError, MalformedReplyError, ModelNotFoundError
 from semcascade.messages import Candidate, Request, ToolCall, Usage
-from semcascade.redaction import redact
 from semcascade.transport.base import Delta, ToolCallDelta, Transport, configured_price
+from semcascade.transport.provider_errors import provider_error
 
 __all__ = ["LiteLLMTransport", "request_body"]
 
@@ -42,7 +30,7 @@ class LiteLLMTransport(Transport):
         try:
             response = await litellm().acompletion(**_arguments(member, request, timeout))
         except Exception as error:
-            raise _translate(error, member, timeout) from error
+            raise provider_error(error, member) from error
         return self._candidate(member, response)
 
     async def stream(self, member: Member, request: Request, *, timeout: float) -> AsyncIterator[Delta]:
@@ -54,7 +42,7 @@ class LiteLLMTransport(Transport):
             async for chunk in stream:
                 yield self._delta(member, chunk)
         except Exception as error:
-            raise _translate(error, member, timeout) from error
+            raise provider_error(error, member) from error
         finally:
             await _close(stream)
 
@@ -104,11 +92,13 @@ class LiteLLMTransport(Transport):
         """Return the member's setting, else LiteLLM's table, else None."""
         if member.context_window is not None:
             return member.context_window
-        try:
-            window = litellm().get_model_info(member.model).get("max_input_tokens")
-        except Exception:  # noqa: BLE001 - an unknown model raises, each provider its own error
-            return None
+        window = _known_of(member).get("max_input_tokens")
         return int(window) if window else None
+
+    def supports_tools(self, member: Member) -> bool | None:
+        """Say what LiteLLM's table says, or None where it does not know the model."""
+        known = _known_of(member)
+        return bool(known.get("supports_function_calling")) if known else None
 
     async def aclose(self) -> None:
         """Close the clients that LiteLLM keeps open."""
@@ -155,12 +145,14 @@ class LiteLLMTransport(Transport):
 
     def _cost(self, member: Member, response: Any, usage: Usage | None) -> float | None:
         """Return what the provider reported, else LiteLLM's reckoning, else the member's settings, else None."""
+        if usage is None:
+            return None
         reported = getattr(getattr(response, "usage", None), "cost", None)
         if reported is None:
             reported = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
         if reported is not None:
             return float(reported)
-        return self.price(member, usage) if usage else None
+        return self.price(member, usage)
 
 
 def request_body(member: Member, request: Request) -> dict[str, Any]:
@@ -184,6 +176,8 @@ def _arguments(member: Member, request: Request, timeout: float) -> dict[str, An
         arguments["api_key"] = key
     elif member.api_base is not None and member.provider == "openai":
         arguments["api_key"] = "none"  # a service of one's own needs no key, but the client insists on one
+    if request.tools:
+        arguments["_skip_mcp_handler"] = True  # else LiteLLM wants the package mcp as soon as there are tools
     return arguments | {
         "model": member.model,
         "timeout": timeout,
@@ -193,12 +187,21 @@ def _arguments(member: Member, request: Request, timeout: float) -> dict[str, An
     }
 
 
+def _known_of(member: Member) -> Mapping[str, Any]:
+    """Return what LiteLLM's table says of the model; nothing where it does not know it."""
+    try:
+        known: Mapping[str, Any] = litellm().get_model_info(member.model)
+    except Exception:  # noqa: BLE001 - an unknown model raises, each provider its own error
+        return {}
+    return known
+
+
 def _tool_call(call: Any) -> ToolCall:
     return ToolCall(call.function.name or "", call.function.arguments or "{}", call.id or "")
 
 
 def _usage(usage: Any) -> Usage | None:
-    if usage is None or getattr(usage, "prompt_tokens", None) is None:
+    if usage is None or not getattr(usage, "prompt_tokens", None):  # LiteLLM puts zeros where the provider said nothing
         return None
     asked, said = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
     return Usage(
@@ -220,84 +223,3 @@ async def _close(stream: Any) -> None:
     close = getattr(stream, "aclose", None)
     if close is not None and inspect.iscoroutinefunction(close):
         await close()
-
-
-_BY_STATUS: Mapping[int, type[MemberError]] = {
-    400: BadRequestError,
-    401: AuthenticationError,
-    403: AuthenticationError,
-    404: ModelNotFoundError,
-    408: MemberTimeoutError,
-    413: ContextOverflowError,
-    422: BadRequestError,
-    429: RateLimitError,
-    504: MemberTimeoutError,
-}
-
-_ADVICE: Mapping[type[MemberError], str] = {
-    AuthenticationError: "the provider refused the key; check it and what it may do",
-    ModelNotFoundError: "the provider does not know this model; check its id and api_base",
-    ContextOverflowError: "the conversation does not fit the model; shorten it or take a model with a longer window",
-    ConnectionFailedError: "the provider could not be reached; check api_base and the network",
-}
-
-
-def _translate(error: BaseException, member: Member, timeout: float) -> MemberError:
-    if isinstance(error, MemberError):
-        return error
-    kind = _kind(error)
-    if isinstance(error, TimeoutError):
-        message = f"no answer within {timeout:g} s; raise timeout or take a faster model"
-        return MemberTimeoutError(message, member=member.name)
-    said = redact(str(error), [member.key()]).removeprefix("litellm.").strip() or type(error).__name__
-    message = f"{_ADVICE[kind]} ({said[:500]})" if kind in _ADVICE else said[:600]
-    return kind(message, member=member.name, status=_status(error), retry_after=_retry_after(error))
-
-
-def _kind(error: BaseException) -> type[MemberError]:
-    exceptions = litellm().exceptions
-    if isinstance(error, exceptions.ContextWindowExceededError):
-        return ContextOverflowError
-    if isinstance(error, exceptions.ContentPolicyViolationError):
-        return ContentFilterError
-    if isinstance(error, exceptions.Timeout | TimeoutError):
-        return MemberTimeoutError
-    if _refused(error):
-        return ConnectionFailedError
-    if isinstance(error, exceptions.APIResponseValidationError | ValueError) and not isinstance(
-        error, exceptions.OpenAIError
-    ):
-        return MalformedReplyError
-    status = _status(error)
-    if status is not None and status in _BY_STATUS:
-        return _BY_STATUS[status]
-    return BadRequestError if status is not None and 400 <= status < 500 else ServerError
-
-
-def _refused(error: BaseException | None) -> bool:
-    """Say whether the cause is a connection that failed; LiteLLM reports it as a server error."""
-    while error is not None:
-        if isinstance(error, ConnectionError) or type(error).__name__ in {
-            "APIConnectionError", "ClientConnectorError", "ConnectError", "ServerDisconnectedError", "ReadError",
-            "ClientConnectionError", "ClientOSError", "RemoteProtocolError", "ClientPayloadError",
-        }:  # fmt: skip
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _status(error: BaseException) -> int | None:
-    status = getattr(error, "status_code", None)
-    try:
-        return int(status) if status is not None else None
-    except (TypeError, ValueError):
-        return None
-
-
-def _retry_after(error: BaseException) -> float | None:
-    """Return the seconds that the provider asked to wait, where it gave a number."""
-    headers: Any = getattr(getattr(error, "response", None), "headers", None) or getattr(error, "headers", None)
-    try:
-        return max(0.0, float(headers.get("retry-after")))
-    except (TypeError, ValueError, AttributeError):
-        return None

@@ -1,0 +1,136 @@
+"""What a provider's client raises, as one of the library's own errors.
+
+Clients wrap each other's errors; what went wrong is often told only deep in the chain. LiteLLM reports a refused
+connection, a missing key and a garbled body all as a server error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from semcascade.config import Member
+from semcascade.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ConnectionFailedError,
+    ContentFilterError,
+    ContextOverflowError,
+    MalformedReplyError,
+    MemberError,
+    MemberTimeoutError,
+    ModelNotFoundError,
+    RateLimitError,
+    ServerError,
+)
+from semcascade.redaction import redact
+
+__all__ = ["provider_error"]
+
+_BY_STATUS: Mapping[int, type[MemberError]] = {
+    401: AuthenticationError,
+    403: AuthenticationError,
+    404: ModelNotFoundError,
+    408: MemberTimeoutError,
+    413: ContextOverflowError,
+    429: RateLimitError,
+    504: MemberTimeoutError,
+}
+
+_BY_CODE: Mapping[str, type[MemberError]] = {
+    "context_length_exceeded": ContextOverflowError,
+    "content_filter": ContentFilterError,
+    "content_policy_violation": ContentFilterError,
+}
+
+_BY_CLASS: Mapping[str, type[MemberError]] = {
+    "ContextWindowExceededError": ContextOverflowError,
+    "ContentPolicyViolationError": ContentFilterError,
+    "Timeout": MemberTimeoutError,
+    "APITimeoutError": MemberTimeoutError,
+    "TimeoutError": MemberTimeoutError,
+    "JSONDecodeError": MalformedReplyError,
+    "APIResponseValidationError": MalformedReplyError,
+    "ClientPayloadError": ConnectionFailedError,
+    "ClientConnectorError": ConnectionFailedError,
+    "ClientConnectionError": ConnectionFailedError,
+    "ClientOSError": ConnectionFailedError,
+    "ServerDisconnectedError": ConnectionFailedError,
+    "ConnectError": ConnectionFailedError,
+    "ReadError": ConnectionFailedError,
+    "RemoteProtocolError": ConnectionFailedError,
+    "APIConnectionError": ConnectionFailedError,
+}
+"""By the name of a class in the chain, its own or a base's; the most telling first."""
+
+_ADVICE: Mapping[type[MemberError], str] = {
+    AuthenticationError: "the provider refused the key; check it and what it may do",
+    ModelNotFoundError: "the provider does not know this model; check its id and api_base",
+    ContextOverflowError: "the conversation does not fit the model; shorten it or take a model with a longer window",
+    ContentFilterError: "the provider's content filter refused the request",
+    ConnectionFailedError: "the provider could not be reached, or broke off; check api_base and the network",
+    MalformedReplyError: "what came back is not a reply; check that api_base is a chat service",
+}
+
+
+def provider_error(error: Exception, member: Member) -> MemberError:
+    """Return what a client raised as one of the library's errors, without secrets."""
+    if isinstance(error, MemberError):
+        return error
+    chain = list(_chain(error))
+    kind = _kind(chain)
+    said = redact(str(error), [member.key()]).removeprefix("litellm.").strip() or type(error).__name__
+    message = f"{_ADVICE[kind]} ({said[:500]})" if kind in _ADVICE else said[:600]
+    return kind(message, member=member.name, status=_status(chain), retry_after=_retry_after(chain))
+
+
+def _chain(error: BaseException | None) -> Iterable[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _kind(chain: list[BaseException]) -> type[MemberError]:
+    names = {base.__name__ for link in chain for base in type(link).__mro__}
+    for link in chain:
+        code = getattr(link, "code", None)
+        if isinstance(code, str) and code in _BY_CODE:
+            return _BY_CODE[code]
+    for name in ("ContextWindowExceededError", "ContentPolicyViolationError"):
+        if name in names:
+            return _BY_CLASS[name]
+    status = _status(chain)
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if any(isinstance(link, json.JSONDecodeError) for link in chain):
+        return MalformedReplyError
+    if any(isinstance(link, ConnectionError) for link in chain):
+        return ConnectionFailedError
+    for name, kind in _BY_CLASS.items():
+        if name in names:
+            return kind
+    return BadRequestError if status is not None and 400 <= status < 500 else ServerError
+
+
+def _status(chain: list[BaseException]) -> int | None:
+    for link in chain:
+        status = getattr(link, "status_code", None)
+        if isinstance(status, int | str) and str(status).isdigit():
+            return int(status)
+    return None
+
+
+def _retry_after(chain: list[BaseException]) -> float | None:
+    """Return the seconds that the provider asked to wait, where it gave a number."""
+    for link in chain:
+        for owner in (getattr(link, "response", None), link):
+            for attribute in ("headers", "litellm_response_headers"):
+                headers = getattr(owner, attribute, None)
+                said = headers.get("retry-after") if isinstance(headers, Mapping) else None
+                try:
+                    return max(0.0, float(str(said)))
+                except ValueError:
+                    continue
+    return None
