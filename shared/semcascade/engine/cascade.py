@@ -109,9 +109,18 @@ class Cascade:
 
     def context_window(self) -> int | None:
         """Return the least context window of the members that may answer, or None where any is unknown."""
-        windows = [self._transports.of(member).context_window(member) for member in self.config.members()]
+        windows = self.context_windows().values()
         known = [window for window in windows if window is not None]
         return min(known) if len(known) == len(windows) else None
+
+    def context_windows(self) -> dict[str, int | None]:
+        """Return each member's context window in tokens by its name, None where unknown."""
+        return {member.name: self._transports.of(member).context_window(member) for member in self.config.members()}
+
+    def supports_tools(self) -> bool | None:
+        """Say whether every member can be offered tools, or None where one is unknown and none cannot."""
+        said = [self._transports.of(member).supports_tools(member) for member in self.config.members()]
+        return False if False in said else None if None in said else True
 
     def close(self) -> None:
         """Let go of connections, threads and local models."""

@@ -90,6 +90,10 @@ class Transport(ABC):
         """Return the model's context window in tokens, or None where unknown."""
         return member.context_window
 
+    def supports_tools(self, member: Member) -> bool | None:
+        """Say whether the model can be offered tools, or None where unknown."""
+        return None
+
     async def aclose(self) -> None:  # noqa: B027 - most transports hold nothing
         """Let go of connections and processes."""
 
