@@ -12,7 +12,7 @@ from semcascade.similarity.base import Comparison, Query, Similarity, answer_tex
 from semcascade.similarity.canonical import Form, canonical, options
 from semcascade.similarity.code import Code
 from semcascade.similarity.extract import final_answer
-from semcascade.similarity.focus import focus, focus_alike
+from semcascade.similarity.focus import CONFLICTING, CONTAINED, focus, focus_alike
 from semcascade.similarity.kinds import Kind, classify
 from semcascade.similarity.lexical import ChrF
 from semcascade.similarity.structured import Json, ToolCalls
@@ -20,16 +20,21 @@ from semcascade.similarity.tokens import tokenize
 
 __all__ = ["Auto"]
 
+MENTION_CHARACTERS = 400
+"""How much of a long text's end is searched for another's stated answer."""
+
 _STRUCTURED: dict[str, type[Similarity]] = {"tool_calls": ToolCalls, "json": Json, "code": Code}
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What matters of one answer: its kind, what it states, and the words on which it can differ."""
+    """What matters of one answer: its kind, what it states, the words on which it can differ, and its last words."""
 
     kind: Kind
-    form: Form | None
-    focus: frozenset[str] | None
+    said: str
+    form: Form | None = None
+    focus: frozenset[str] | None = None
+    words: tuple[str, ...] = ()
 
 
 class Auto(Similarity):
@@ -40,9 +45,11 @@ class Auto(Similarity):
     - `json` by field, `code` by structure;
     - `focus`: brief answers by the words that go beyond the question, so that "The capital is Paris." and "The
       capital is Lyon." are not alike;
+    - `mention`: a stated answer and a long text by whether the text mentions it;
     - `chrf`: all others by their wording.
 
-    How alike two answers are never depends on the other answers. The tie-break is chrF throughout.
+    How alike two answers are never depends on the other answers. The tie-break is chrF of the final answers, or of
+    the whole texts where there are none.
     """
 
     name = "auto"
@@ -51,7 +58,8 @@ class Auto(Similarity):
         """Compare every pair of answers in the way that fits both."""
         asked, offered = frozenset(tokenize(query.text)), options(query.text)
         views = [_view(answer, asked, offered) for answer in answers]
-        wording = ChrF().compare(query, answers).matrix
+        texts, said = [answer_text(answer) for answer in answers], [view.said for view in views]
+        wording = ChrF().matrix(texts)
         ways = {(i, j): _way(views[i], views[j]) for j in range(len(answers)) for i in range(j)}
         used = set(ways.values())
         parts = {way: _part(_STRUCTURED[way](), way, query, answers, ways) for way in sorted(used & _STRUCTURED.keys())}
@@ -64,20 +72,21 @@ class Auto(Similarity):
             f"auto: {', '.join(sorted(used))}",
             notes=tuple(note for part in parts.values() for note in part.notes),
             same_at=Code.same_at if used == {"code"} else 0.5,
-            canonical=not used & {"chrf", "code"},
-            tiebreak=wording,
+            canonical=2 * sum(way in {"chrf", "code"} for way in ways.values()) < len(ways),
+            tiebreak=wording if said == texts else ChrF().matrix(said),
         )
 
 
 def _view(answer: Candidate, asked: frozenset[str], offered: dict[str, str]) -> _View:
     kind = classify(answer)
-    if kind in {Kind.TOOL_CALLS, Kind.CODE}:
-        return _View(kind, None, None)
     text = answer_text(answer)
+    if kind in {Kind.TOOL_CALLS, Kind.CODE}:
+        return _View(kind, text)
     final = final_answer(text)
     stated = text if final is None and kind in {Kind.NUMBER, Kind.SHORT} else final
     form = None if stated is None else canonical(stated, offered)
-    return _View(kind, form, None if kind is Kind.JSON else focus(text if stated is None else stated, asked))
+    brief = None if kind is Kind.JSON and stated is None else focus(text if stated is None else stated, asked)
+    return _View(kind, final or text, form, brief, tuple(tokenize(text[-MENTION_CHARACTERS:])))
 
 
 def _way(first: _View, second: _View) -> str:
@@ -85,23 +94,47 @@ def _way(first: _View, second: _View) -> str:
     kinds = {first.kind, second.kind}
     if Kind.TOOL_CALLS in kinds:
         return "tool_calls" if len(kinds) == 1 else "unlike"
-    if first.form is not None and second.form is not None:
-        return "exact"
-    if kinds == {Kind.JSON}:
-        return "json"
     if kinds == {Kind.CODE}:
         return "code"
+    if first.form is not None and second.form is not None:
+        return "exact"
+    if kinds == {Kind.JSON} and first.form is second.form:
+        return "json"
     if first.focus is not None and second.focus is not None:
         return "focus"
-    return "chrf"
+    return "chrf" if first.form is second.form or Kind.CODE in kinds else "mention"
 
 
 def _alike(way: str, first: _View, second: _View, wording: float) -> float:
-    if way == "exact" and first.form is not None and second.form is not None:
-        return float(first.form.same(second.form))
-    if way == "focus" and first.focus is not None and second.focus is not None:
-        return focus_alike(first.focus, second.focus)
-    return 0.0 if way == "unlike" else wording
+    match way:
+        case "exact":
+            return _stated_alike(first, second)
+        case "focus":
+            return focus_alike(first.focus or frozenset(), second.focus or frozenset())
+        case "mention":
+            return CONTAINED if _mentions(first, second) else CONFLICTING * wording
+        case "unlike":
+            return 0.0
+        case _:
+            return wording
+
+
+def _stated_alike(first: _View, second: _View) -> float:
+    if first.form is None or second.form is None:
+        return 0.0
+    if first.form.same(second.form):
+        return 1.0
+    if first.focus is None or second.focus is None or not (first.form.words and second.form.words):
+        return 0.0
+    return focus_alike(first.focus, second.focus)
+
+
+def _mentions(first: _View, second: _View) -> bool:
+    """Whether the one text has the words of the other's stated answer in a row."""
+    stating, other = (first, second) if first.form is not None else (second, first)
+    said = tokenize(stating.form.text) if stating.form is not None else []
+    starts = range(len(other.words) - len(said) + 1)
+    return bool(said) and any(other.words[start : start + len(said)] == tuple(said) for start in starts)
 
 
 def _part(

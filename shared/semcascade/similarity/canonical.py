@@ -35,10 +35,12 @@ class Form:
     Attributes:
         text: The canonical text; equal for answers that state the same, unless both are quantities.
         quantity: The number with its unit that the answer is, or None.
+        words: Whether it is neither a quantity, a date, yes or no, nor an option; then another wording may mean it.
     """
 
     text: str
     quantity: Quantity | None = None
+    words: bool = False
 
     def same(self, other: Form) -> bool:
         """Whether both state the same."""
@@ -80,7 +82,7 @@ def canonical(text: str, offered: Mapping[str, str] | None = None) -> Form:
     for letter, option in (offered or {}).items():
         if words == option:
             return Form(f"option {letter}")
-    return Form(words)
+    return Form(words, words=True)
 
 
 def options(question: str) -> dict[str, str]:

@@ -94,9 +94,9 @@ def is_code(text: str) -> bool:
     >>> is_code("def f(x):\n    return x + 1"), is_code("Import taxes rise from May.")
     (True, False)
     """
-    blocks = [body for _, body in _FENCE.findall(text)]
+    blocks = _FENCE.findall(text)
     if blocks:
-        fenced = sum(len(body) for body in blocks)
+        fenced = sum(len(body) for language, body in blocks if not _is_data(language, body))
         return fenced >= 20 and 2 * fenced >= len(text.strip())
     lines = [line for line in text[:20_000].splitlines() if line.strip()]
     if not any(_CODE_LINE.match(line) for line in lines):
@@ -105,6 +105,10 @@ def is_code(text: str) -> bool:
         return _is_python(text)
     codelike = sum(bool(_CODE_LINE.match(line)) or line.rstrip().endswith((";", "{", "}", ");")) for line in lines)
     return 2 * codelike >= len(lines) and re.search(r"[;{}()=]", text) is not None
+
+
+def _is_data(language: str, body: str) -> bool:
+    return language.lower() in {"json", "text", "txt", "markdown", "md", "latex"} or body.lstrip()[:1] in {"{", "["}
 
 
 def _is_python(text: str) -> bool:
@@ -143,7 +147,8 @@ def final_answer(text: str) -> str | None:
         found = find(text)
         if found is not None:
             found = found.strip().strip("*_`").strip().rstrip(".。,;")
-            if 0 < len(found) <= MAX_FINAL_ANSWER:
+            # Only a JSON field can say that the answer is the empty text.
+            if len(found) <= MAX_FINAL_ANSWER and (found or find is _json_answer):
                 return found
     return None
 

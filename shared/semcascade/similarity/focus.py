@@ -7,10 +7,13 @@ from collections.abc import Collection
 from semcascade.similarity.canonical import canonical
 from semcascade.similarity.tokens import tokenize
 
-__all__ = ["focus", "focus_alike"]
+__all__ = ["CONFLICTING", "CONTAINED", "focus", "focus_alike"]
 
 MAX_TEXT_WORDS, MAX_FOCUS_WORDS = 30, 6
 """A longer answer, or one with more to say, is compared by its wording."""
+
+CONTAINED, CONFLICTING = 0.7, 0.4
+"""How alike two answers are of which one only says more; the weight of what is shared where both say something else."""
 
 _EMPTY_WORDS = frozenset(
     {
@@ -41,5 +44,15 @@ def focus(text: str, asked: Collection[str]) -> frozenset[str] | None:
 
 
 def focus_alike(first: frozenset[str], second: frozenset[str]) -> float:
-    """Return the F1 of two sets of words, 1 for equal ones."""
-    return 2 * len(first & second) / (len(first) + len(second))
+    """Return how alike two sets of words are: 1 for equal ones, and little where each has words of its own.
+
+    >>> focus_alike(frozenset({"tchaikovsky"}), frozenset({"pyotr", "tchaikovsky"}))
+    0.7
+    >>> focus_alike(frozenset({"george", "bush"}), frozenset({"george", "washington"}))
+    0.2
+    """
+    if first == second:
+        return 1.0
+    if first <= second or second <= first:
+        return CONTAINED
+    return CONFLICTING * 2 * len(first & second) / (len(first) + len(second))

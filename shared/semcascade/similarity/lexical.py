@@ -96,7 +96,7 @@ def _ngrams(texts: Sequence[str]) -> list[tuple[npt.NDArray[np.int64], npt.NDArr
     _, letters = np.unique(codes, return_inverse=True)
     ids, size = letters.astype(np.int64), int(letters.max(initial=0)) + 1
     orders = [(ids, owners)]
-    for order in range(1, _ORDERS):
+    for order in range(1, min(_ORDERS, len(owners))):
         # An n-gram is the (n-1)-gram before it and its last letter; numbering anew keeps the product small.
         _, ids = np.unique(ids[:-1] * size + letters[order:], return_inverse=True)
         inside = owners[order:] == owners[: len(owners) - order]
