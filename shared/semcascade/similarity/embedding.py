@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -189,26 +188,11 @@ def _model(name: str, backend: str, device: str | None) -> Any:
                 "sentence-transformers", extra="embeddings", purpose="comparing answers by embedding"
             ) from error
         try:
-            with _without_progress_bar():
-                _MODELS[key] = SentenceTransformer(name, backend=backend, device=device)
+            _MODELS[key] = SentenceTransformer(name, backend=backend, device=device)
         except Exception as error:
             message = f"cannot load the embedding model {name!r}: {redact(str(error))[:500]}"
             raise ConfigError(message, field="similarity.model") from error
     return _MODELS[key]
-
-
-@contextlib.contextmanager
-def _without_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing on the user's terminal; the download of a model still shows its own."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _encode(texts: list[str], name: str, backend: str, device: str | None) -> list[Embedded]:
