@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-__all__ = ["litellm"]
+__all__ = ["close_clients", "litellm"]
 
 _ENVIRONMENT = {
     # Without it the import fetches a price table from the network and waits for it.
@@ -33,3 +33,10 @@ def litellm() -> Any:
     module.suppress_debug_info = True
     module.telemetry = False
     return module
+
+
+async def close_clients() -> None:
+    """Close the clients that LiteLLM keeps for the whole process, if it was ever imported; other users lose theirs."""
+    closing = getattr(sys.modules.get("litellm"), "close_litellm_async_clients", None)
+    if closing is not None:
+        await closing()

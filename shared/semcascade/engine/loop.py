@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import aclosing, suppress
 from typing import Any, ClassVar, TypeVar
 
+from semcascade._litellm import close_clients
 from semcascade.errors import SemcascadeError
 
 __all__ = ["EngineLoop"]
@@ -126,7 +127,8 @@ class EngineLoop:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        closings = [closing() for closing in self._at_close.values()]
+        # LiteLLM's clients are the process's: closed with one cascade, they would be missing to all others.
+        closings = [close_clients(), *(closing() for closing in self._at_close.values())]
         await asyncio.gather(*closings, return_exceptions=True)
         await self._loop.shutdown_asyncgens()
 

@@ -100,12 +100,6 @@ class LiteLLMTransport(Transport):
         known = _known_of(member)
         return bool(known.get("supports_function_calling")) if known else None
 
-    async def aclose(self) -> None:
-        """Close the clients that LiteLLM keeps open."""
-        closing = getattr(litellm(), "close_litellm_async_clients", None)
-        if closing is not None:
-            await closing()
-
     def _candidate(self, member: Member, response: Any) -> Candidate:
         choices = getattr(response, "choices", None)
         if not choices or getattr(choices[0], "message", None) is None:
