@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -91,11 +91,11 @@ class Cascade:
         """Answer a prompt, asynchronously; see `complete`."""
         return await EngineLoop.shared().arun(self._complete(self._query(prompt, options)))
 
-    def stream(self, prompt: Prompt, **options: Any) -> Iterator[Delta | Result]:
+    def stream(self, prompt: Prompt, **options: Any) -> Generator[Delta | Result, None, None]:
         """Yield the pieces of the one answer that is returned, and at last the `Result`; see `complete`."""
         return EngineLoop.shared().iterate(self._stream(self._query(prompt, options)))
 
-    def astream(self, prompt: Prompt, **options: Any) -> AsyncIterator[Delta | Result]:
+    def astream(self, prompt: Prompt, **options: Any) -> AsyncGenerator[Delta | Result, None]:
         """Yield the pieces of the one answer that is returned, and at last the `Result`; see `complete`."""
         return EngineLoop.shared().aiterate(self._stream(self._query(prompt, options)))
 

@@ -12,7 +12,7 @@ import concurrent.futures
 import os
 import queue
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import aclosing, suppress
 from typing import Any, ClassVar, TypeVar
 
@@ -80,7 +80,7 @@ class EngineLoop:
             return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    def iterate(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
+    def iterate(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """Iterate from synchronous code; closing the iterator closes the generator."""
         self._refuse_own_thread(items)
         crossing: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
@@ -95,7 +95,7 @@ class EngineLoop:
         if item.error is not None:
             raise item.error
 
-    async def aiterate(self, items: AsyncGenerator[T, None]) -> AsyncIterator[T]:
+    async def aiterate(self, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
         """Iterate from asynchronous code on another loop; closing the iterator closes the generator."""
         caller = asyncio.get_running_loop()
         crossing: asyncio.Queue[T | _End] = asyncio.Queue()
