@@ -1,0 +1,43 @@
+"""LLMs for the tests: cascades over a script and over a service on the loopback, both with the same brain."""
+
+import json
+
+from llamaindex_semcascade import SemCascade
+from semcascade import Candidate, ScriptedTransport, ToolCall
+from tests.support.brain import brain
+
+MEMBERS = ["cheap-1", "cheap-2", "cheap-3"]
+
+
+def as_body(request):
+    """Return a request as the body that a service would get."""
+    body = {"messages": [dict(message) for message in request.messages], **request.params}
+    if request.tools:
+        body |= {"tools": request.tools, "tool_choice": request.tool_choice}
+    if request.response_format:
+        body["response_format"] = request.response_format
+    return body
+
+
+def think(request):
+    """Answer a request as the service does."""
+    reply = brain(as_body(request))
+    calls = tuple(
+        ToolCall(name, arguments if isinstance(arguments, str) else json.dumps(arguments), f"call_{place}")
+        for place, (name, arguments) in enumerate(reply.tool_calls)
+    )
+    return Candidate("", text=reply.text or "", tool_calls=calls, finish_reason="tool_calls" if calls else "stop")
+
+
+def scripted(script=None, **settings):
+    """Return a cascade over a script; members without an entry have a brain."""
+    return SemCascade(
+        ensemble=MEMBERS, target="big", transport=ScriptedTransport({"*": think, **(script or {})}), **settings
+    )
+
+
+def served(server, **settings):
+    """Return a cascade that asks a service through LiteLLM."""
+    return SemCascade(
+        ensemble=[server.member(name) for name in MEMBERS], target=server.member("big"), max_retries=0, **settings
+    )
