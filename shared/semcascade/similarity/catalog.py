@@ -78,7 +78,10 @@ def get_similarity(spec: str | Mapping[str, Any] | Similarity) -> Similarity:
     found = _SIMILARITIES.get(name)
     if isinstance(found, type) and issubclass(found, Similarity):
         _check_settings(name, settings, list(inspect.signature(found).parameters))
-        return found(**settings)
+        try:
+            return found(**settings)
+        except TypeError as error:
+            raise ConfigError(f"a setting of {name!r} has the wrong type: {error}", field="similarity") from error
     _check_settings(name, settings, [])
     return _Function(name, found)
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from semcascade._litellm import litellm
-from semcascade.errors import (
-    AuthenticationError,
-    ConfigError,
-    ConnectionFailedError,
-    MalformedReplyError,
-    MemberError,
-    MissingDependencyError,
-    RateLimitError,
-)
+from semcascade.config import Member
+from semcascade.errors import AuthenticationError, ConfigError, MalformedReplyError, MissingDependencyError
 from semcascade.messages import Candidate
 from semcascade.redaction import redact
 from semcascade.similarity.base import Comparison, PaidCall, Query, Similarity, answer_text
 from semcascade.similarity.vectors import Embedded, VectorCache, cosines
+from semcascade.transport.provider_errors import provider_error
 
 __all__ = ["DEFAULT_MODEL", "Embedding"]
 
@@ -80,14 +74,13 @@ class Embedding(Similarity):
         self.heavy = not self.remote
         self._cache = VectorCache(cache_size)
         self._local = (model, backend, device)
-        self._service: dict[str, Any] = {
-            "model": model.removeprefix(REMOTE_PREFIX),
-            "timeout": timeout,
-            "max_retries": max_retries,
-        }
-        if api_base is not None:
-            self._service["api_base"] = api_base
-        self._api_key_env = api_key_env
+        try:
+            self._service = Member(
+                model=model, api_base=api_base, api_key_env=api_key_env, timeout=timeout, max_retries=max_retries
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(first["msg"], field=f"similarity.{first['loc'][0]}") from None
 
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Compare every pair of answers, in this thread."""
@@ -100,7 +93,7 @@ class Embedding(Similarity):
         try:
             response = litellm().embedding(**self._request(missing))
         except Exception as error:
-            raise self._failure(error) from error
+            raise provider_error(error, self._service) from error
         return self._answered(texts, known, missing, response)
 
     async def acompare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
@@ -114,7 +107,7 @@ class Embedding(Similarity):
         try:
             response = await litellm().aembedding(**self._request(missing))
         except Exception as error:
-            raise self._failure(error) from error
+            raise provider_error(error, self._service) from error
         return self._answered(texts, known, missing, response)
 
     def _known(self, texts: Sequence[str]) -> tuple[dict[str, Embedded], list[str]]:
@@ -139,14 +132,21 @@ class Embedding(Similarity):
         return Comparison(matrix, f"embedding by {self.model}", paid, notes, same_at=self.same_at)
 
     def _request(self, texts: list[str]) -> dict[str, Any]:
-        request = {**self._service, "input": texts, "cache": {"no-cache": True, "no-store": True}}
-        if self._api_key_env is not None:
-            key = os.environ.get(self._api_key_env)
-            if not key:
-                message = f"the environment variable {self._api_key_env} is not set; it is to hold the key"
-                raise AuthenticationError(message, member=self.model)
-            request["api_key"] = key
-        return request
+        service = self._service
+        key = service.key()
+        if service.api_key_env is not None and not key:
+            message = f"the environment variable {service.api_key_env} is not set; it is to hold the key"
+            raise AuthenticationError(message, member=self.model)
+        request = {
+            "model": self.model.removeprefix(REMOTE_PREFIX),
+            "input": texts,
+            "api_base": service.api_base,
+            "api_key": key,
+            "timeout": service.timeout,
+            "max_retries": service.max_retries,
+            "cache": {"no-cache": True, "no-store": True},
+        }
+        return {name: value for name, value in request.items() if value is not None}
 
     def _answered(
         self, texts: Sequence[str], known: dict[str, Embedded], missing: Sequence[str], response: Any
@@ -162,15 +162,6 @@ class Embedding(Similarity):
         paid = PaidCall(self.model, None if cost is None else float(cost))
         new = self._keep(missing, [Embedded(vector) for vector in vectors])
         return self._comparison(texts, known | new, (paid,))
-
-    def _failure(self, error: Exception) -> MemberError:
-        if isinstance(error, MemberError):
-            return error
-        status = getattr(error, "status_code", None)
-        kind = {401: AuthenticationError, 403: AuthenticationError, 429: RateLimitError}.get(status or 0)
-        secrets = [os.environ.get(self._api_key_env)] if self._api_key_env else []
-        message = f"the texts could not be embedded: {redact(str(error), secrets)[:500]}"
-        return (kind or ConnectionFailedError)(message, member=self.model, status=status)
 
 
 _MODELS: dict[tuple[str, str, str | None], Any] = {}

@@ -30,7 +30,7 @@ _LOOSE_ANSWER = re.compile(r'"(?:final_?answer|answer)"\s*:\s*("(?:[^"\\]|\\.)*"
 _MARKER = re.compile(
     r"(?:####\s*|(?:final\s+|correct\s+|right\s+)?answer\s*(?:is|was|:|=)\s*:?|(?:antwort|respuesta|réponse|risposta|resposta)"
     r"\s*(?:ist|es|est|è|é|:)\s*:?|(?:答案|答)\s*(?:是|为|為|[:：])\s*[:：]?|答え\s*(?:は|[:：])|ответ\s*[:—-])"
-    r"[ \t]*(?:\n[ \t]*)?(.+)",
+    r"[ \t]*(?:\n[ \t]*)?",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
@@ -181,10 +181,10 @@ def _json_answer(text: str) -> str | None:
 
 
 def _marked(text: str) -> str | None:
-    marks = _MARKER.findall(text)
+    marks = list(_MARKER.finditer(text))
     if not marks:
         return None
-    sentence: str = marks[-1].strip()
+    sentence = text[marks[-1].end() :].partition("\n")[0].strip()
     end = _SENTENCE_END.search(sentence)
     return sentence[: end.start()] if end else sentence
 

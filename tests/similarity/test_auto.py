@@ -1,0 +1,144 @@
+"""`auto` chooses by what the answers are."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import numpy as np
+import pytest
+
+from semcascade.messages import Candidate, ToolCall
+from semcascade.similarity import Query, compare, get_similarity
+
+AUTO = get_similarity("auto")
+JAPAN = "What is the capital of Japan?"
+RIVERS = "Rivers carry sediment and nutrients down to the sea, and shape every valley on their way through the land. "
+HILLS = (
+    "Hills rise slowly where the ground folds under pressure, and wear away again under wind, ice and rain in time. "
+)
+
+
+def found(question: str, *texts: str):
+    return compare(AUTO, question, [Candidate(f"m{index}", text=text) for index, text in enumerate(texts)])
+
+
+@pytest.mark.parametrize(
+    ("question", "texts", "method", "canonical"),
+    [
+        ("6 * 7?", ("42", "43"), "auto: exact", True),
+        ("6 * 7?", ("42", "6 * 7 = 42. The answer is 42.", '{"answer": 41}'), "auto: exact", True),
+        (JAPAN, ("Tokyo", "The capital of Japan is Tokyo."), "auto: focus", True),
+        (JAPAN, ("Tokyo", "Tokyo, Japan", "I think that it must be Tokyo."), "auto: exact, focus", True),
+        ("As JSON", ('{"a": 1}', '{"a": 2}'), "auto: json", True),
+        ("Write f", ("def f(a):\n    return a", "def f(b):\n    return b + 1"), "auto: code", False),
+        ("Tell of rivers", (RIVERS, HILLS), "auto: chrf", False),
+        ("Tell of rivers", (RIVERS, HILLS, HILLS * 2, "Nile"), "auto: chrf, mention", False),
+    ],
+)
+def test_the_way_follows_the_answers_and_is_stated(question: str, texts: tuple[str, ...], method: str, canonical: bool):
+    comparison = found(question, *texts)
+    assert comparison.method == method
+    assert comparison.canonical is canonical
+
+
+def test_brief_answers_are_compared_by_what_they_add_to_the_question():
+    texts = (
+        "Tokyo", "The capital of Japan is Tokyo.", "Tokyo is the capital of Japan.",
+        "Kyoto", "The capital of Japan is Kyoto.",
+    )  # fmt: skip
+    expected = np.kron(np.eye(2), np.ones((3, 3)))[:5, :5]
+    assert found(JAPAN, *texts).matrix.tolist() == expected.tolist()
+    # By wording the contradiction is the most alike pair of sentences.
+    assert get_similarity("chrf").matrix([texts[1], texts[4]])[0, 1] > 0.7  # type: ignore[attr-defined]
+
+
+def test_an_answer_that_says_more_is_nearly_the_same_and_a_conflict_is_not():
+    matrix = found("Who wrote Swan Lake?", "Tchaikovsky", "Pyotr Ilyich Tchaikovsky", "Pyotr Kropotkin").matrix
+    assert matrix[0, 1] == 0.7
+    assert matrix[0, 2] == 0.0
+    assert 0 < matrix[1, 2] < 0.2
+
+
+def test_numbers_days_and_options_have_no_nearly():
+    assert found("When?", "March 5, 2024", "March 6, 2024").matrix[0, 1] == 0.0
+    assert found("How many?", "12 apples", "13 apples").matrix[0, 1] == 0.0
+    assert found("Which?\nA) Paris, France\nB) Paris, Texas", "(A)", "(B)").matrix[0, 1] == 0.0
+    assert found("Which?\nA) Paris, France\nB) Paris, Texas", "A", "Paris, France").matrix[0, 1] == 1.0
+
+
+def test_a_long_text_that_mentions_a_stated_answer():
+    long = RIVERS + "The longest of all is the Nile, as far as anyone can tell, though some would name the Amazon."
+    matrix = found("Which river is longest?", "Nile", "Danube", long).matrix
+    assert matrix[0, 2] == 0.7
+    assert matrix[1, 2] < 0.2
+
+
+def test_calls_and_texts_are_unlike():
+    call = ToolCall("weather", '{"city": "Paris"}')
+    answers = [
+        Candidate("a", tool_calls=(call,)),
+        Candidate("b", tool_calls=(ToolCall("weather", '{"city": "paris"}', id="x"),)),
+        Candidate("c", text="It is sunny in Paris."),
+    ]
+    comparison = compare(AUTO, Query("Weather in Paris?"), answers)
+    assert comparison.method == "auto: tool_calls, unlike"
+    assert comparison.matrix.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert comparison.canonical
+
+
+def test_defaults_of_the_tools_reach_the_comparison_of_calls():
+    tool = {"function": {"name": "f", "parameters": {"properties": {"unit": {"default": "km"}}}}}
+    answers = [
+        Candidate("a", tool_calls=(ToolCall("f", "{}"),)),
+        Candidate("b", tool_calls=(ToolCall("f", '{"unit": "km"}'),)),
+    ]
+    assert compare(AUTO, Query("q", tools=(tool,)), answers).matrix[0, 1] == 1.0
+    assert compare(AUTO, Query("q"), answers).matrix[0, 1] == 0.0
+
+
+def test_fields_that_disagree_are_told():
+    assert found("As JSON", '{"a": 1, "b": 2}', '{"a": 1, "b": 3}').notes == ("fields that disagree: b",)
+
+
+def test_answer_fields_with_reasons_are_final_answers():
+    first = '{"reasoning": "six sevens", "answer": 42}'
+    second = 'Here you go:\n{"reasoning": "7 + 7 + ...\n= 42", "answer": "42"}'
+    assert found("6 * 7?", first, second).matrix[0, 1] == 1.0
+
+
+def test_ties_are_broken_by_the_wording_of_what_is_stated():
+    comparison = found("Name?", "John Smith", "Jon Smith", "Mary Jones")
+    assert comparison.tiebreak is not None
+    assert comparison.tiebreak[0, 1] > comparison.tiebreak[0, 2]
+    solved = found("Sum?", "Long way. The answer is 12.", "Long way. The answer is 13.", "#### 12.5")
+    assert solved.tiebreak is not None
+    assert solved.tiebreak[0, 2] > solved.tiebreak[1, 2]
+
+
+def test_texts_that_only_look_structured_are_compared_as_texts():
+    first, second = "{ " + RIVERS, "```\n" + RIVERS
+    comparison = found("q", first, second)
+    assert comparison.method == "auto: chrf"
+    assert comparison.matrix[0, 1] > 0.8
+
+
+def test_right_to_left_and_unspaced_texts():
+    assert found("?", "القاهرة", "القاهرة.").matrix[0, 1] == 1.0
+    assert found("?", "القاهرة", "بغداد").matrix[0, 1] == 0.0
+    assert found("日本の首都は？", "東京", "東京です。").matrix[0, 1] >= 0.7
+    assert found("日本の首都は？", "東京", "大阪").matrix[0, 1] == 0.0
+
+
+def test_five_long_answers_take_a_few_milliseconds():
+    rng = random.Random(0)
+    answers = [
+        Candidate(str(seed), text=" ".join(f"w{rng.randrange(600)}" for _ in range(200)).capitalize())
+        for seed in range(5)
+    ]
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        compare(AUTO, "Tell me something.", answers)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 10e-3

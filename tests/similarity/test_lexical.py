@@ -1,0 +1,182 @@
+"""Lexical similarities against reference code, by hand, and on hard inputs."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sacrebleu.metrics import CHRF
+
+from semcascade.similarity.lexical import ChrF, RougeL, TokenF1
+from semcascade.similarity.tokens import tokenize
+
+ALL = [RougeL(), TokenF1(), ChrF()]
+WORDS = st.lists(st.sampled_from(["a", "the", "cat", "sat", "on", "mat", "b2"]), max_size=12).map(" ".join)
+TEXTS = st.lists(WORDS | st.text(max_size=30), min_size=1, max_size=5)
+
+
+def lcs(first: list[str], second: list[str]) -> int:
+    """The textbook table."""
+    row = [0] * (len(second) + 1)
+    for a in first:
+        previous = 0
+        for j, b in enumerate(second, start=1):
+            previous, row[j] = row[j], previous + 1 if a == b else max(row[j], row[j - 1])
+    return row[-1]
+
+
+@given(WORDS, WORDS)
+def test_rouge_l_equals_the_textbook(first: str, second: str):
+    one, other = first.split(), second.split()
+    expected = 2 * lcs(one, other) / (len(one) + len(other)) if one or other else 0.0
+    if first != second:
+        assert RougeL().matrix([first, second])[0, 1] == pytest.approx(expected)
+
+
+@given(WORDS, WORDS)
+def test_token_f1_equals_the_textbook(first: str, second: str):
+    one, other = Counter(first.split()), Counter(second.split())
+    common = (one & other).total()
+    expected = 0.0
+    if common:
+        precision, recall = common / other.total(), common / one.total()
+        expected = 2 * precision * recall / (precision + recall)
+    if first != second:
+        assert TokenF1().matrix([first, second])[0, 1] == pytest.approx(expected)
+
+
+PAIRS = [
+    ("The cat sat on the mat.", "A cat sat on a mat!"),
+    ("abc", "abd"),
+    ("a", "abcdefgh"),
+    ("西索对土地和水的描绘成为新画廊展览的中心", "西索的陆地、水域画作是新画廊展览的中心"),
+    ("Sisovy zobrazení země a vody", "Sisoova znázornění země a vody jsou středem"),
+    ("aaaaaaaa", "aaaa"),
+    ("no overlap", "xyz"),
+    ("two  spaces\nand lines", "two spaces and lines"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_chrf_equals_sacrebleu_in_both_directions(first: str, second: str):
+    reference = CHRF()
+    there = reference.sentence_score(first, [second]).score / 100
+    back = reference.sentence_score(second, [first]).score / 100
+    assert ChrF().matrix([first, second])[0, 1] == pytest.approx((there + back) / 2, abs=1e-9)
+
+
+@given(WORDS.filter(str.strip), WORDS.filter(str.strip))
+def test_chrf_equals_sacrebleu(first: str, second: str):
+    reference = CHRF()
+    there = reference.sentence_score(first, [second]).score / 100
+    back = reference.sentence_score(second, [first]).score / 100
+    assert ChrF().matrix([first, second])[0, 1] == pytest.approx((there + back) / 2, abs=1e-9)
+
+
+def test_by_hand():
+    # 2 of 3 words in order: 2·2/(3+3); as bags all 3.
+    assert RougeL().matrix(["a b c", "a c b"])[0, 1] == pytest.approx(2 / 3)
+    assert TokenF1().matrix(["a b c", "a c b"])[0, 1] == 1.0
+    # "abc" and "abd": 2 of 3 letters, 1 of 2 pairs, 0 of 1 triples; mean precision = recall = 7/18.
+    assert ChrF().matrix(["abc", "abd"])[0, 1] == pytest.approx(7 / 18)
+
+
+@pytest.mark.parametrize("similarity", ALL, ids=lambda s: s.name)
+@given(texts=TEXTS, data=st.data())
+def test_laws(similarity: RougeL, texts: list[str], data: st.DataObject):
+    matrix = similarity.matrix(texts)
+    assert matrix.shape == (len(texts), len(texts))
+    assert np.allclose(matrix, matrix.T)
+    assert (np.diagonal(matrix) == 1).all()
+    assert matrix.min() >= 0
+    assert matrix.max() <= 1
+    order = data.draw(st.permutations(range(len(texts))))
+    assert np.allclose(similarity.matrix([texts[i] for i in order]), matrix[np.ix_(order, order)])
+    # How alike two texts are does not depend on the others.
+    assert np.allclose(similarity.matrix(texts[:2]), matrix[:2, :2])
+
+
+@pytest.mark.parametrize("similarity", ALL, ids=lambda s: s.name)
+def test_hard_inputs(similarity: RougeL):
+    texts = [
+        "",
+        " ",
+        "👍",
+        "👎",
+        "👍🏽 ok",
+        "مرحبا بالعالم",
+        "שלום עולם",
+        "日本の首都は東京です",
+        "ประเทศไทย",
+        "!?",
+        "\ud800",
+        "a\x00b",
+    ]
+    matrix = similarity.matrix(texts)
+    assert np.isfinite(matrix).all()
+    assert matrix[2, 3] == 0.0
+    assert matrix[0, 2] == 0.0
+    assert similarity.matrix(["日本の首都は東京です", "日本の首都は京都です"])[0, 1] > 0.5
+    assert similarity.matrix(["東京", "大阪"])[0, 1] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("Hello, World 42!", ["hello", "world", "42"]),
+        ("naïve café", ["naïve", "café"]),
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        ("สวัสดี", ["ส", "วั", "ส", "ดี"]),
+        ("iPhone手机", ["iphone", "手", "机"]),
+        ("שָׁלוֹם", ["שָׁלוֹם"]),
+        ("snake_case", ["snake", "case"]),
+        ("", []),
+        ("...", [".", ".", "."]),
+    ],
+)
+def test_tokens(text: str, tokens: list[str]):
+    import unicodedata
+
+    assert tokenize(text) == [unicodedata.normalize("NFKC", token) for token in tokens]
+
+
+@given(st.text(max_size=60))
+def test_ascii_and_unicode_tokens_agree(text: str):
+    """The fast path for ASCII is the slow path's result."""
+    plain = "".join(character for character in text if character.isascii())
+    assert tokenize(plain + "é")[-1:] != []
+    assert [token for token in tokenize(plain + " é") if token != "é"] == (
+        tokenize(plain) if any(character.isalnum() for character in plain) else []
+    )
+
+
+def words(count: int, seed: int) -> str:
+    rng = random.Random(seed)
+    return " ".join(f"w{rng.randrange(600)}" for _ in range(count))
+
+
+def best_of(runs: int, work: object) -> float:
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize(("similarity", "limit"), [(RougeL(), 1e-3), (TokenF1(), 2e-3), (ChrF(), 5e-3)])
+def test_five_answers_of_200_words_take_about_a_millisecond(similarity: RougeL, limit: float):
+    texts = [words(200, seed) for seed in range(5)]
+    assert best_of(30, lambda: similarity.matrix(texts)) < limit
+
+
+@pytest.mark.parametrize("similarity", ALL, ids=lambda s: s.name)
+def test_long_texts_take_seconds_at_most(similarity: RougeL):
+    rng = random.Random(0)
+    texts = ["".join(rng.choices("abcdefgh 東京", k=100_000)) for _ in range(3)]
+    assert best_of(1, lambda: similarity.matrix(texts)) < 10
