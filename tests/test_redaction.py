@@ -1,6 +1,7 @@
 import pytest
 
-from semcascade.redaction import is_secret_key, redact
+from semcascade.config import Member
+from semcascade.redaction import is_secret_key, redact, secret_values
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,17 @@ def test_secrets_are_replaced(text):
 def test_harmless_text_stays():
     text = "rate limit reached for gpt-4o, max_tokens=100, skip-this, see https://host/v1"
     assert redact(text) == text
+
+
+def test_keys_of_the_environment_are_replaced_though_they_look_like_nothing(monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "plain-words-4711")
+    monkeypatch.setenv("OTHER_API_KEY", "plain-words-4711-and-more")
+    monkeypatch.setenv("SOME_TOKEN", "true")
+    assert redact("plain-words-4711-and-more, plain-words-4711: true") == "***, ***: true"
+
+
+def test_every_secret_among_the_settings_is_found():
+    settings = {"seed": 7, "extra_headers": {"A": "one", "B": ["two"]}, "extra_body": {"user_token": "three", "n": "4"}}
+    assert list(secret_values(settings)) == ["one", "two", "three"]
+    member = Member(model="x/y", api_key="zero", **settings)
+    assert member.secrets() == ("zero", "one", "two", "three")

@@ -26,7 +26,7 @@ from pydantic import (
 from semcascade.complaints import config_error
 from semcascade.errors import ConfigError
 from semcascade.messages import as_conversation
-from semcascade.redaction import is_secret_key
+from semcascade.redaction import is_secret_key, secret_values
 
 __all__ = ["REQUEST_PARAMETERS", "CascadeConfig", "Member", "Tier", "load_config"]
 
@@ -125,6 +125,10 @@ class Member(_Settings):
         if self.api_key is not None:
             return self.api_key.get_secret_value()
         return os.environ.get(self.api_key_env) if self.api_key_env else None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return every secret among the settings, so that it can be kept out of what is shown."""
+        return tuple(filter(None, [self.key(), *secret_values(self.params)]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings that differ from their defaults, without any secret."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-__all__ = ["is_secret_key", "redact"]
+__all__ = ["is_secret_key", "redact", "secret_values"]
+
+_SHORTEST_KEY = 8
+"""Shorter values of the environment are no keys, and hiding them would only garble what is said."""
 
 _SECRET_KEY = re.compile(
     r"(^|_|-)(key|secret|password|passwd|credentials?|authorization|auth|bearer|headers?)($|_|-)"
@@ -28,13 +33,37 @@ def is_secret_key(name: str) -> bool:
     return bool(_SECRET_KEY.search(name))
 
 
+def secret_values(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield every text that stands under the name of a secret, at any depth.
+
+    >>> list(secret_values({"seed": 1, "extra_headers": {"X-Team": "the-password"}}))
+    ['the-password']
+    """
+    for name, value in settings.items():
+        if is_secret_key(str(name)):
+            yield from _texts(value)
+        elif isinstance(value, Mapping):
+            yield from secret_values(value)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item)
+
+
 def redact(text: str, secrets: Iterable[str | None] = ()) -> str:
-    """Replace known secrets, and what looks like one, in a text that leaves the library.
+    """Replace secrets in a text that leaves the library: known ones, keys of the environment, what looks like one.
+
+    Providers repeat keys in their error texts, and not every key looks like one.
 
     >>> redact("Incorrect API key provided: sk-abcdefghijklmnop")
     'Incorrect API key provided: ***'
     """
-    for secret in secrets:
-        if secret and len(secret) >= 4:
-            text = text.replace(secret, "***")
+    known = {secret for secret in secrets if secret and len(secret) >= 4}
+    known |= {value for name, value in os.environ.items() if len(value) >= _SHORTEST_KEY and is_secret_key(name)}
+    for secret in sorted(known, key=len, reverse=True):
+        text = text.replace(secret, "***")
     return _SECRET_TEXT.sub("***", text)

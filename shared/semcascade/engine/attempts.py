@@ -129,7 +129,7 @@ def as_member_error(error: Exception, member: Member) -> MemberError:
     """Return the error as one of the member's, chained from what was raised."""
     if isinstance(error, MemberError):
         return error
-    wrapped = MemberError(redact(str(error) or type(error).__name__, [member.key()]), member=member.name)
+    wrapped = MemberError(redact(str(error) or type(error).__name__, member.secrets()), member=member.name)
     wrapped.__cause__ = error
     return wrapped
 

@@ -79,7 +79,7 @@ def provider_error(error: Exception, member: Member) -> MemberError:
         return error
     chain = list(_chain(error))
     kind = _kind(chain)
-    said = redact(str(error), [member.key()]).removeprefix("litellm.").strip() or type(error).__name__
+    said = redact(str(error), member.secrets()).removeprefix("litellm.").strip() or type(error).__name__
     message = f"{_ADVICE[kind]} ({said[:500]})" if kind in _ADVICE else said[:600]
     return kind(message, member=member.name, status=_status(chain), retry_after=_retry_after(chain))
 
