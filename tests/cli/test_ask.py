@@ -151,6 +151,12 @@ def test_a_stream_that_breaks_off_is_an_error(shell, configured, server):
     assert "broke off" in ran.err
 
 
+def test_a_stream_that_never_begins_leaves_standard_output_empty(shell, configured, server):
+    server.fail("t", Status(500))
+    ran = shell("ask", "--stream", "-c", configured(("a", "x", "y")), QUESTION)
+    assert (ran.code, ran.out) == (1, "")
+
+
 # --- where the settings come from
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -75,14 +76,16 @@ def _prompt(words: tuple[str, ...], system: str | None) -> list[Message]:
     """Return the conversation; words that the shell took apart are put together again."""
     if not words:
         raise click.UsageError('ask something: semcascade ask "What is ...?", or "-" to read standard input')
-    if words == ("-",):
-        question = sys.stdin.buffer.read().decode("utf-8-sig", "replace")
-    else:
-        question = " ".join(words).encode("utf-8", "replace").decode()
-    preface: list[Message] = [{"role": "system", "content": system}] if system else []
+    question = sys.stdin.buffer.read().decode("utf-8-sig", "replace") if words == ("-",) else _clean(" ".join(words))
     if not question.strip():
         raise click.UsageError("the question is empty; ask something")
+    preface: list[Message] = [{"role": "system", "content": _clean(system)}] if system else []
     return [*preface, {"role": "user", "content": question}]
+
+
+def _clean(argument: str) -> str:
+    """Return an argument without what stands for bytes that are no text, and could not be sent."""
+    return argument.encode("utf-8", "replace").decode()
 
 
 def _answer(config: CascadeConfig, prompt: list[Message], *, stream: bool) -> Result:
@@ -94,7 +97,7 @@ def _answer(config: CascadeConfig, prompt: list[Message], *, stream: bool) -> Re
     with cascade:
         if stream:
             return _stream(cascade, prompt)
-        with terminal.waiting(f"asking {_who(config)}"):
+        with terminal.waiting(f"waiting for {_who(config)}"):
             return cascade.complete(prompt)
 
 
@@ -102,14 +105,15 @@ def _stream(cascade: Cascade, prompt: list[Message]) -> Result:
     result: Result | None = None
     written = ""
     try:
-        for item in cascade.stream(prompt):
-            if isinstance(item, Result):
-                result = item
-            elif item.text:
-                terminal.write_answer(item.text, end="")
-                written = item.text
+        with closing(cascade.stream(prompt)) as items:
+            for item in items:
+                if isinstance(item, Result):
+                    result = item
+                elif item.text:
+                    terminal.write_answer(item.text, end="")
+                    written = item.text
     finally:
-        if not written.endswith("\n"):
+        if (written or result) and not written.endswith("\n"):
             terminal.write_answer("")
     assert result is not None  # noqa: S101 - a stream ends with its result or an error
     return result
