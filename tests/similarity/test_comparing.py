@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -258,3 +259,30 @@ def test_all_names_can_be_built():
 def test_three_answers_two_of_which_agree_make_a_majority():
     found = compare(get_similarity("exact"), "q", said("1,000", "one thousand", "1001"))
     assert complete_link(found.matrix, found.same_at) == (0, 0, 1)
+
+
+N = 60_000
+HOSTILE = {
+    "backticks": "`" * N,
+    "open fences": "```\n" * (N // 4),
+    "quotes": '"' * N,
+    "stars": "**a " * (N // 4),
+    "bullets": "- " * (N // 2),
+    "open boxes": "\\boxed{" * (N // 7),
+    "open brackets": "[" * N,
+    "half JSON": '{"answer": "' + "\\\\" * (N // 2),
+    "many answers": "the answer is " * (N // 14),
+    "apologies": "I'm sorry, but " * (N // 14),
+    "combining marks": "a" + "\u0301" * N,
+    "spaces": " " * N + "x",
+    "digit groups": "1,000," * (N // 6),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_no_text_makes_comparing_slow(text: str):
+    """Model output is untrusted: nothing that it holds may take time out of proportion to its length."""
+    start = time.perf_counter()
+    for name in ("auto", "exact", "json"):
+        compare(get_similarity(name), text[:N], said(text, text[:-7] + "q", "42"))
+    assert time.perf_counter() - start < 10

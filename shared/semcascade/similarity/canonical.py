@@ -11,6 +11,9 @@ from semcascade.similarity.numbers import Quantity, parse_date, parse_number, pa
 
 __all__ = ["Form", "canonical", "options", "parse_number", "strip_markup"]
 
+MAX_LAYERS = 8
+"""How many layers of markup around an answer are taken off."""
+
 _YES = frozenset(
     {"yes", "yeah", "yep", "ja", "oui", "sí", "si", "sì", "sim", "tak", "да", "はい", "是", "是的", "对", "예", "네"}
 )
@@ -105,9 +108,8 @@ def strip_markup(text: str) -> str:
     """
     text = unicodedata.normalize("NFKC", text.replace("⁄", "/")).translate(_QUOTES)
     text = "".join(character for character in text if unicodedata.category(character) != "Cf").strip()
-    previous = None
-    while text != previous:
-        previous = text
+    for _ in range(MAX_LAYERS):
+        before = text
         text = re.sub(r"^(?:#+ |> |[*-] )", "", text).strip()
         for mark in ("***", "**", "__", "*", "_", "'", '"'):
             if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
@@ -116,6 +118,8 @@ def strip_markup(text: str) -> str:
         text = _LATEX_MATH.sub(lambda match: match.group(1) or match.group(2) or "", text).strip()
         if text.startswith("{") and text.endswith("}") and "\\" not in text and ":" not in text:
             text = text[1:-1].strip()
+        if text == before:
+            break
     return text
 
 

@@ -15,13 +15,16 @@ __all__ = ["as_json", "code_of", "final_answer", "is_code", "parse_python"]
 MAX_FINAL_ANSWER = 120
 """A longer text is no final answer but the discussion itself."""
 
+MAX_LINE = 1_000
+"""A longer last line is no conclusion."""
+
 MAX_CODE = 100_000
 """Longer code is compared by its tokens only."""
 
 # Filters of warnings belong to the whole process; two threads that change them at once would not restore them.
 _WARNINGS = threading.Lock()
 
-_FENCE = re.compile(r"```[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL | re.MULTILINE)
 _ANSWER_KEYS = ("final_answer", "finalanswer", "answer", "result")
 _REASON_KEYS = frozenset(
     {"reasoning", "reason", "explanation", "thought", "thoughts", "rationale", "steps", "analysis", "confidence"}
@@ -190,7 +193,9 @@ def _marked(text: str) -> str | None:
 
 
 def _last_line(text: str) -> str:
-    return text.strip().rsplit("\n", 1)[-1].strip()
+    """Return the last line that is not empty; nothing where it is too long to state one answer."""
+    line = text.strip().rpartition("\n")[2].strip()
+    return line if len(line) <= MAX_LINE else ""
 
 
 def _bold(text: str) -> str | None:

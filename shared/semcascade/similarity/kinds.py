@@ -34,6 +34,9 @@ class Kind(StrEnum):
 SHORT_WORDS, SHORT_CHARACTERS, SHORT_UNSPACED = 5, 60, 12
 """A short answer is one line within these; the last is for scripts without spaces."""
 
+MARKED_CHARACTERS = 200
+"""A short answer with its markup is no longer than this."""
+
 REFUSAL_LENGTH = 600
 """A longer answer says something, however it begins."""
 
@@ -111,7 +114,7 @@ def _classify_text(text: str) -> Kind:
         return Kind.JSON
     if is_code(text):
         return Kind.CODE
-    plain = strip_markup(text)
+    plain = strip_markup(text) if len(text) <= MARKED_CHARACTERS else text
     if len(plain) <= SHORT_CHARACTERS and parse_number(plain) is not None:
         return Kind.NUMBER
     return Kind.SHORT if _is_short(plain) else Kind.LONG
