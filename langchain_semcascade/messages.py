@@ -82,6 +82,8 @@ def _block(block: Any) -> Any:
 
 
 def _finished(part: dict[str, Any], message: BaseMessage) -> dict[str, Any]:
+    if isinstance(part["content"], list):
+        part["content"] = [_without_made_up_name(block) for block in part["content"]]
     if isinstance(message, AIMessage):
         # What the model wrote, valid or not: the results of these calls follow and refer to them.
         calls = [*part.get("tool_calls", ()), *(_raw(call) for call in message.invalid_tool_calls)]
@@ -89,6 +91,14 @@ def _finished(part: dict[str, Any], message: BaseMessage) -> dict[str, Any]:
             part["tool_calls"] = calls
             part["content"] = part["content"] or None
     return part
+
+
+def _without_made_up_name(block: dict[str, Any]) -> dict[str, Any]:
+    """Drop the name that the conversion gives to a file which the provider, or an address, already names."""
+    file = block.get("file")
+    if not isinstance(file, Mapping) or "file_id" not in file:
+        return block
+    return {**block, "file": {key: value for key, value in file.items() if key != "filename"}}
 
 
 def _raw(call: InvalidToolCall) -> dict[str, Any]:

@@ -119,10 +119,13 @@ class TestUnit(OnTheLoopback, ChatModelUnitTests):
         return {"SEMCASCADE_API_KEY": "from-env"}, self.chat_model_params, {"api_key": "from-env"}
 
     @pytest.mark.xfail(
-        strict=True, reason="langchain-core loads only the namespaces on its own list; not a third party's"
+        strict=True,
+        raises=ValueError,
+        reason="allowed_objects='all' means the classes on langchain-core's own list; a third party's is not on it",
     )
     def test_serdes(self, model: BaseChatModel, snapshot: Any) -> None:
-        super().test_serdes(model, snapshot)
+        # The ports of the service change, so there is no snapshot to compare with.
+        super().test_serdes(model, mock.Mock(return_value=mock.ANY))
 
 
 class TestIntegration(OnTheLoopback, ChatModelIntegrationTests):
