@@ -31,6 +31,7 @@ from langchain_semcascade.structured_output import (
     openai_tools,
     parser_for,
     response_format,
+    structured_arguments,
     with_parser,
 )
 from semcascade.complaints import config_error
@@ -50,6 +51,13 @@ _BUILT_FROM = (*SETTINGS, "config", "api_key", "transport", "transports")
 
 _STREAM_SWITCHES = ("stream", "stream_options", "stream_usage")
 """Arguments by which other chat models are told to stream; here the method that is called says it."""
+
+_NOT_PER_CALL = {
+    "n": "one call gives one answer; batch several calls, or give members samples",
+    **dict.fromkeys(("timeout", "max_retries"), "set it on the model, or on a member"),
+    **dict.fromkeys(("api_key", "api_base", "base_url"), "set it on a member"),
+}
+"""Arguments that a call does not take, and what to do instead."""
 
 
 class ChatSemCascade(BaseChatModel):
@@ -212,8 +220,8 @@ class ChatSemCascade(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        options = self._options(stop, kwargs)
         with translated():
+            options = self._options(stop, kwargs)
             async with aclosing(self._engine().astream(to_openai(messages), **options)) as items:
                 async for item in items:
                     chunk = self._chunk(item)
@@ -229,6 +237,8 @@ class ChatSemCascade(BaseChatModel):
         options = {"temperature": self.temperature, "max_tokens": self.max_tokens, **self.model_kwargs, **call}
         options["stop"] = stop or self.stop or None
         options["member"] = options.pop("model", None)
+        for name in _NOT_PER_CALL.keys() & options.keys():
+            raise InputError(f"not an argument of a call; {_NOT_PER_CALL[name]}", field=name)
         if isinstance(options.get("response_format"), type):
             options["response_format"] = response_format(options["response_format"])
         return options
@@ -307,26 +317,10 @@ class ChatSemCascade(BaseChatModel):
             ChatInputError: If the schema, the method, or their combination is wrong.
         """
         with translated():
-            arguments = self._structured(schema, method, strict)
+            arguments = structured_arguments(schema, method, strict=strict)
         noted = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
         model = self.bind(**arguments, **kwargs, ls_structured_output_format=noted)
         return with_parser(model, parser_for(schema, method), include_raw=include_raw)
-
-    def _structured(self, schema: Schema | None, method: Method, strict: bool | None) -> dict[str, Any]:
-        if schema is None and method != "json_mode":
-            raise InputError(f"method {method!r} needs a schema", field="schema")
-        if method == "json_mode":
-            if strict is not None:
-                raise InputError("json_mode knows no schema to be strict about", field="strict")
-            return {"response_format": {"type": "json_object"}}
-        assert schema is not None  # noqa: S101 - refused above
-        if method == "json_schema":
-            return {"response_format": response_format(schema, strict=strict)}
-        if method == "function_calling":
-            tools = openai_tools([schema], strict=strict)
-            choice = openai_tool_choice(tools[0]["function"]["name"], tools)
-            return {"tools": tools, "tool_choice": choice, "parallel_tool_calls": False}
-        raise InputError(f"unknown method {method!r}; use function_calling, json_schema or json_mode", field="method")
 
     # --- what LangChain asks about a model
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
@@ -24,6 +24,7 @@ __all__ = [
     "openai_tools",
     "parser_for",
     "response_format",
+    "structured_arguments",
     "with_parser",
 ]
 
@@ -103,6 +104,27 @@ def response_format(schema: Schema, *, strict: bool | None = None) -> dict[str, 
     if strict is not None:
         definition["strict"] = strict
     return {"type": "json_schema", "json_schema": definition}
+
+
+def structured_arguments(schema: Schema | None, method: Method, *, strict: bool | None) -> dict[str, Any]:
+    """Return the arguments of a call whose answer must fit a schema.
+
+    Raises:
+        InputError: If the schema, the method, or their combination is wrong.
+    """
+    if method not in get_args(Method):
+        raise InputError(f"unknown method {method!r}; use {', '.join(get_args(Method))}", field="method")
+    if method == "json_mode":
+        if strict is not None:
+            raise InputError("json_mode knows no schema to be strict about", field="strict")
+        return {"response_format": {"type": "json_object"}}
+    if schema is None:
+        raise InputError(f"method {method!r} needs a schema", field="schema")
+    if method == "json_schema":
+        return {"response_format": response_format(schema, strict=strict)}
+    tools = openai_tools([schema], strict=strict)
+    choice = openai_tool_choice(tools[0]["function"]["name"], tools)
+    return {"tools": tools, "tool_choice": choice, "parallel_tool_calls": False}
 
 
 def parser_for(schema: Schema | None, method: Method) -> BaseOutputParser[Any]:

@@ -16,7 +16,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField
 
-from langchain_semcascade import ChatSemCascade
+from langchain_semcascade import ChatInputError, ChatSemCascade
 from semcascade import Candidate, ConfigError, ScriptedTransport, Usage
 
 DIFFER = ("Paris", "Rome", "Oslo")
@@ -116,6 +116,16 @@ def test_switches_of_streaming_are_no_request_parameters(scripted):
     model = scripted()
     model.invoke(ASK, stream=False, stream_usage=True, stream_options={"include_usage": True})
     assert model.transport.requests[0][1].params == {}
+
+
+@pytest.mark.parametrize("name", ["n", "timeout", "max_retries", "api_key", "api_base", "base_url"])
+def test_what_a_call_does_not_take_is_refused_not_dropped(scripted, name):
+    model = scripted()
+    with pytest.raises(ChatInputError, match=f"{name}: not an argument of a call"):
+        model.invoke(ASK, **{name: 2})
+    with pytest.raises(ChatInputError, match=name):
+        list(model.stream(ASK, **{name: 2}))
+    assert model.transport.requests == []
 
 
 def test_a_model_named_in_the_call_is_the_only_one_asked(scripted):
