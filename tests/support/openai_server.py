@@ -15,7 +15,7 @@ import json
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeAlias
+from typing import Any, NoReturn, Self, TypeAlias
 
 from aiohttp import web
 
@@ -196,8 +196,10 @@ class OpenAIServer:
             except asyncio.CancelledError:
                 record.disconnected = not self._ended.is_set()
                 raise
+            except BrokenOnPurposeError:
+                return web.Response()  # nobody is there to get it
             except ConnectionResetError:
-                record.disconnected = request.transport is not None
+                record.disconnected = True
                 raise
             finally:
                 with self._changed:
@@ -331,10 +333,14 @@ def _spoil(payload: dict[str, Any], faults: list[Fault]) -> dict[str, Any] | Non
     return payload
 
 
-def _break(request: web.Request) -> None:
+class BrokenOnPurposeError(Exception):
+    """The connection is gone, as the fault says."""
+
+
+def _break(request: web.Request) -> NoReturn:
     if request.transport is not None:
         request.transport.abort()
-    raise ConnectionResetError("broken on purpose")
+    raise BrokenOnPurposeError
 
 
 def _error(fault: Status) -> web.Response:
