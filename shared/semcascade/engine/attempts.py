@@ -138,7 +138,7 @@ def backoff(error: MemberError, attempt: int) -> float:
     """Return the seconds to wait before the next attempt: what the provider asked, else exponential with jitter."""
     if error.retry_after is not None:
         return float(error.retry_after)
-    return random.uniform(0.5, 1.0) * min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (attempt - 1))
+    return random.uniform(0.5, 1.0) * min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** (attempt - 1))
 
 
 def with_preamble(request: Request, member: Member) -> Request:

@@ -13,10 +13,10 @@ from semcascade._litellm import litellm
 from semcascade.config import Member
 from semcascade.errors import AuthenticationError, ConfigError, MalformedReplyError, MissingDependencyError
 from semcascade.messages import Candidate
+from semcascade.provider_errors import provider_error
 from semcascade.redaction import redact
 from semcascade.similarity.base import Comparison, PaidCall, Query, Similarity, answer_text
 from semcascade.similarity.vectors import Embedded, VectorCache, cosines
-from semcascade.transport.provider_errors import provider_error
 
 __all__ = ["DEFAULT_MODEL", "Embedding"]
 

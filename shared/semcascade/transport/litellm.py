@@ -16,8 +16,8 @@ from semcascade._litellm import litellm
 from semcascade.config import Member
 from semcascade.errors import AuthenticationError, MalformedReplyError, ModelNotFoundError
 from semcascade.messages import Candidate, Request, ToolCall, Usage
+from semcascade.provider_errors import provider_error
 from semcascade.transport.base import Delta, ToolCallDelta, Transport, configured_price
-from semcascade.transport.provider_errors import provider_error
 
 __all__ = ["LiteLLMTransport", "request_body"]
 

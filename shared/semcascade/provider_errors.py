@@ -102,7 +102,7 @@ def _kind(chain: list[BaseException]) -> type[MemberError]:
         if name in names:
             return _BY_CLASS[name]
     status = _status(chain)
-    if status in _BY_STATUS:
+    if status is not None and status in _BY_STATUS:
         return _BY_STATUS[status]
     if any(isinstance(link, json.JSONDecodeError) for link in chain):
         return MalformedReplyError
