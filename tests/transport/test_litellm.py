@@ -229,6 +229,36 @@ def test_missing_usage_is_an_unknown_cost(server):
     assert decision.cost is None
 
 
+def test_missing_usage_of_a_stream_is_unknown_too(server):
+    server.fail("t", NoUsage())
+    result = list(cascade(server).stream(QUESTION, member="openai/t"))[-1]
+    assert result.text == "The capital of Japan is Tokyo."
+    assert result.candidate.usage is None
+    assert result.candidate.cost is None
+
+
+@pytest.mark.parametrize("fault", [Truncated(after=3), Reset(after=3), Malformed()], ids=str)
+def test_a_stream_that_ends_early_is_no_answer(server, fault):
+    server.fail("t", fault)
+    pieces = []
+    with pytest.raises(CascadeError, match=r"broke off|did not answer") as caught:
+        pieces.extend(cascade(server).stream(QUESTION, member="openai/t"))
+    assert "".join(piece.text for piece in pieces) in "The capital of Japan is Tokyo."
+    assert isinstance(caught.value.failures[-1], ConnectionFailedError | MalformedReplyError)
+
+
+@pytest.mark.parametrize(
+    "option", ["api_key", "api_base", "model", "messages", "stream", "timeout", "max_retries", "n"]
+)
+def test_what_belongs_to_the_configuration_cannot_be_given_per_call(server, option):
+    from semcascade import InputError
+
+    with pytest.raises(InputError) as caught:
+        cascade(server).complete(QUESTION, **{option: "x"})
+    assert caught.value.field == option
+    assert server.asked() == []
+
+
 def test_delay_is_latency(server):
     server.fail("a", Delay(0.2))
     decision = cascade(server).complete(QUESTION).decision

@@ -19,6 +19,12 @@ from semcascade.transport.base import Delta, Transport
 
 __all__ = ["Cascade"]
 
+_NOT_PER_CALL = frozenset(
+    {"api_base", "api_key", "base_url", "max_retries", "messages", "model", "n", "num_retries", "stream",
+     "stream_options", "timeout"}
+)  # fmt: skip
+"""Options that would reach a provider behind the engine's back."""
+
 
 class Cascade:
     """Asks an ensemble of cheap members, returns their consensus, or defers to a target.
@@ -151,6 +157,8 @@ class Cascade:
 
     def _query(self, prompt: Prompt, options: dict[str, Any]) -> QueryRun:
         options = {key: value for key, value in options.items() if value is not None}
+        for name in options.keys() & _NOT_PER_CALL:
+            raise InputError("it cannot be given per call; give it to the member or the cascade", field=name)
         only = options.pop("member", None)
         request = Request(
             messages=as_conversation(prompt),

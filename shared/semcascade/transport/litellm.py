@@ -14,7 +14,7 @@ from typing import Any
 
 from semcascade._litellm import litellm
 from semcascade.config import Member
-from semcascade.errors import AuthenticationError, MalformedReplyError, ModelNotFoundError
+from semcascade.errors import AuthenticationError, ConnectionFailedError, MalformedReplyError, ModelNotFoundError
 from semcascade.messages import Candidate, Request, ToolCall, Usage
 from semcascade.provider_errors import provider_error
 from semcascade.transport.base import Delta, ToolCallDelta, Transport, configured_price
@@ -40,11 +40,13 @@ class LiteLLMTransport(Transport):
         try:
             stream = await litellm().acompletion(**arguments)
             async for chunk in stream:
-                yield self._delta(member, chunk)
+                yield self._delta(member, chunk, counted=_counted(stream))
         except Exception as error:
             raise provider_error(error, member) from error
         finally:
             await _close(stream)
+        if getattr(stream, "received_finish_reason", "stop") is None:
+            raise ConnectionFailedError("the stream ended before the answer did", member=member.name)
 
     async def prepare(self, member: Member) -> None:
         """Import LiteLLM in a thread, where its seconds do not hold up the event loop."""
@@ -117,8 +119,8 @@ class LiteLLMTransport(Transport):
             model=getattr(response, "model", None),
         )
 
-    def _delta(self, member: Member, chunk: Any) -> Delta:
-        usage = _usage(getattr(chunk, "usage", None))
+    def _delta(self, member: Member, chunk: Any, *, counted: bool) -> Delta:
+        usage = _usage(getattr(chunk, "usage", None)) if counted else None
         cost = self._cost(member, chunk, usage) if usage else None
         choice = chunk.choices[0] if chunk.choices else None
         if choice is None:
@@ -204,6 +206,11 @@ def _usage(usage: Any) -> Usage | None:
         cached_tokens=getattr(asked, "cached_tokens", None) or 0,
         reasoning_tokens=getattr(said, "reasoning_tokens", None) or 0,
     )
+
+
+def _counted(stream: Any) -> bool:
+    """Whether the provider itself has counted tokens; where it did not, LiteLLM ends the stream with an estimate."""
+    return any(getattr(chunk, "usage", None) is not None for chunk in getattr(stream, "chunks", ()))
 
 
 def _logprobs(choice: Any) -> tuple[float, ...]:
