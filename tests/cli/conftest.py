@@ -84,13 +84,13 @@ def shell(capsys, monkeypatch):
 def process():
     """Run a command line in a process of its own; output comes back as bytes."""
 
-    def call(*arguments, stdin=b"", **environment):
+    def call(*arguments, stdin=b"", timeout=60, **environment):
         done = subprocess.run(
             [sys.executable, "-m", "semcascade", *arguments],
             input=stdin,
             capture_output=True,
             env={**os.environ, **environment},
-            timeout=60,
+            timeout=timeout,
             check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)

@@ -16,7 +16,9 @@ def test_version(shell):
     assert shell("--version").out == f"semcascade {semcascade.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [(), ("ask",), ("doctor",)])
+@pytest.mark.parametrize(
+    "command", [(), ("ask",), ("doctor",), ("models",), ("models", "list"), ("models", "pull"), ("models", "rm")]
+)
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_each_command_explains_itself(shell, command, flag):
     ran = shell(*command, flag)

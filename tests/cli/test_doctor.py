@@ -49,6 +49,28 @@ def test_a_missing_package_is_told_with_its_remedy(shell, monkeypatch):
     assert ran.out.splitlines()[-1] == "missing or not working: the package rapidfuzz"
 
 
+def test_what_the_comparison_needs_is_needed(shell, monkeypatch, configured):
+    real = metadata.version
+
+    def without(name):
+        if name == "sentence-transformers":
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr("importlib.metadata.version", without)
+    assert shell("doctor", "-c", configured()).code == 0
+    remote = {"name": "embedding", "model": "litellm/openai/text-embedding-3-small"}
+    assert shell("doctor", "-c", configured(similarity=remote)).code == 0
+    ran = shell("doctor", "-c", configured(similarity="embedding"), "--json")
+    assert (ran.code, ran.json["missing"]) == (1, ["the package sentence-transformers"])
+
+
+def test_names_that_do_not_exist_end_with_2(shell, configured):
+    ran = shell("doctor", "-c", configured(), "--signal", "agrement")
+    assert (ran.code, ran.out) == (2, "")
+    assert "'agreement'" in ran.err
+
+
 def test_keys_are_told_by_name_alone(shell, monkeypatch):
     monkeypatch.setenv("GROQ_API_KEY", "gsk_0123456789abcdef")
     monkeypatch.setenv("TEAM_KEY", "")

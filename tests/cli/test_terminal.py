@@ -3,9 +3,11 @@
 import io
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -171,13 +173,34 @@ def test_an_interrupt_ends_with_130_and_cancels_the_requests(configured, server)
     server.wait_until(lambda: all(request.disconnected for request in server.asked()))
 
 
-def test_a_reader_that_leaves_ends_it_quietly(configured):
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor"], ["ask", "--json", "-c", "FILE", QUESTION]])
+def test_a_reader_that_leaves_ends_it_quietly(configured, arguments):
+    arguments = [configured() if argument == "FILE" else argument for argument in arguments]
     running = subprocess.Popen(
-        [sys.executable, "-m", "semcascade", "ask", "--json", "-c", configured(), QUESTION],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        [sys.executable, "-m", "semcascade", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     running.stdout.close()
     err = running.stderr.read()
     running.stderr.close()
     assert (running.wait(60), err) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_no_bug():
+    ran = in_sh("--version >/dev/full")
+    assert (ran.returncode, ran.stderr) == (1, b"error: No space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes streams as a POSIX shell does")
+def test_streams_that_are_closed_from_the_start():
+    assert in_sh("--version >&-").returncode == 0
+    assert in_sh("nonsense 2>&-").returncode == 2
+
+
+def in_sh(line):
+    return subprocess.run(
+        ["sh", "-c", f"{shlex.quote(sys.executable)} -m semcascade {line}"],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,4 +1,4 @@
-"""The shell: `semcascade ask | doctor`."""
+"""The shell: `semcascade ask | doctor | models`."""
 
 from __future__ import annotations
 

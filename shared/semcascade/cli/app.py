@@ -16,6 +16,7 @@ from semcascade.cli import terminal
 from semcascade.cli.ask import ask
 from semcascade.cli.doctor import doctor
 from semcascade.cli.failures import OK, debugging, exit_code, explain
+from semcascade.cli.models import models
 from semcascade.cli.secrecy import Secrecy
 
 __all__ = ["app", "run"]
@@ -41,7 +42,7 @@ def app() -> None:
     """Ask cheap models first, trust them when they agree in meaning, defer to a large one when they scatter."""
 
 
-for command in (ask, doctor):
+for command in (ask, doctor, models):
     app.add_command(command)
 
 

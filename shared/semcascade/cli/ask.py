@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +12,7 @@ from semcascade.cli import terminal
 from semcascade.cli.failures import message_of
 from semcascade.cli.secrecy import Secrecy
 from semcascade.cli.settings import cascade_options, need_config
+from semcascade.cli.weights import getting_ready
 from semcascade.decision import Decision, Result
 from semcascade.errors import CascadeError, SemcascadeError
 
@@ -89,11 +90,12 @@ def _clean(argument: str) -> str:
 
 
 def _answer(config: CascadeConfig, prompt: list[Message], *, stream: bool) -> Result:
-    with terminal.waiting("getting ready"):
+    with getting_ready(config) as transports:
         from semcascade.engine.cascade import Cascade
 
-        cascade = Cascade(config)
-        cascade.warmup()  # imports and start-up are no part of the answer's latency
+        cascade = Cascade(config, transports=transports)
+        with suppress(SemcascadeError):  # asking will tell, member by member
+            cascade.warmup()  # imports, downloads and start-up are no part of the answer's latency
     with cascade:
         if stream:
             return _stream(cascade, prompt)

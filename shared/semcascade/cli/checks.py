@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from semcascade.cli.weights import missing_weights
 from semcascade.decision import one_line
 from semcascade.errors import CascadeError, SemcascadeError
 
 if TYPE_CHECKING:
     from semcascade.config import CascadeConfig, Member
 
-__all__ = ["Key", "MemberFinding", "Package", "ask_member", "check_member", "find_keys", "find_packages", "members_of"]
+__all__ = [
+    "Key",
+    "MemberFinding",
+    "Package",
+    "ask_member",
+    "check_member",
+    "find_keys",
+    "find_packages",
+    "members_of",
+    "missing_packages",
+]
 
 _EXTRAS = ("langchain", "llamaindex", "embeddings", "local")
 
@@ -119,6 +130,26 @@ def _version(package: str) -> str | None:
         return None
 
 
+def missing_packages(config: CascadeConfig | None, packages: Sequence[Package]) -> list[str]:
+    """Return the packages that are needed, by all or by how answers are compared, and not installed.
+
+    Raises:
+        ConfigError: If the configuration names what does not exist.
+    """
+    needed = {None, "embeddings"} if config is not None and _embeds_here(config) else {None}
+    return [package.name for package in packages if package.extra in needed and not package.version]
+
+
+def _embeds_here(config: CascadeConfig) -> bool:
+    from semcascade.engine.cascade import Cascade
+    from semcascade.similarity import get_similarity
+    from semcascade.similarity.embedding import Embedding
+
+    Cascade(config)  # refuses unknown names of signals, similarities and transports
+    used = [get_similarity(tier.similarity or config.similarity) for tier in config.tiers[:-1]]
+    return any(isinstance(similarity, Embedding) and not similarity.remote for similarity in used)
+
+
 def find_keys(config: CascadeConfig | None) -> list[Key]:
     """Return the variables of the configured members, then those of well-known providers."""
     wanted: dict[str, list[str]] = {}
@@ -155,6 +186,9 @@ def check_member(tier: str, member: Member) -> MemberFinding:
         Transports().of(member).check(member)
     except SemcascadeError as error:
         return replace(finding, problem=_why(error, member))
+    weights = missing_weights(member)
+    if weights is not None:
+        return replace(finding, problem=f"its weights are not here; semcascade models pull {weights}")
     return finding
 
 

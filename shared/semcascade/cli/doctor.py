@@ -10,8 +10,17 @@ import click
 
 from semcascade import __version__
 from semcascade.cli import terminal
-from semcascade.cli.checks import MemberFinding, ask_member, check_member, find_keys, find_packages, members_of
+from semcascade.cli.checks import (
+    MemberFinding,
+    ask_member,
+    check_member,
+    find_keys,
+    find_packages,
+    members_of,
+    missing_packages,
+)
 from semcascade.cli.failures import FAILED
+from semcascade.cli.models import model_data
 from semcascade.cli.secrecy import Secrecy
 from semcascade.cli.settings import cascade_options, find_config
 
@@ -49,8 +58,8 @@ def doctor(context: click.Context, /, really: bool, as_json: bool, **options: An
 def _examine(config: CascadeConfig | None, *, really: bool) -> dict[str, Any]:
     """Return all findings as plain data."""
     packages = find_packages()
+    missing = [f"the package {name}" for name in missing_packages(config, packages)]
     members = _members(config, really=really) if config else []
-    missing = [f"the package {package.name}" for package in packages if not package.extra and not package.version]
     missing += [f"the member {finding.name} ({finding.tier})" for finding in members if finding.problem]
     return {
         "ok": not missing,
@@ -59,6 +68,7 @@ def _examine(config: CascadeConfig | None, *, really: bool) -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": [asdict(package) for package in packages],
         "keys": [asdict(key) for key in find_keys(config)],
+        "models": _models(),
         "members": [asdict(finding) for finding in members],
         "configured": config is not None,
         "asked": really,
@@ -69,6 +79,16 @@ def _examine(config: CascadeConfig | None, *, really: bool) -> dict[str, Any]:
 def _members(config: CascadeConfig, *, really: bool) -> list[MemberFinding]:
     findings = []
     for tier, member in members_of(config):
-        with terminal.waiting(f"asking {member.name}" if really else f"checking {member.name}"):
-            findings.append(ask_member(tier, member, config) if really else check_member(tier, member))
+        with terminal.waiting(f"checking {member.name}"):
+            finding = check_member(tier, member)
+        if really and not finding.problem:
+            with terminal.waiting(f"asking {member.name}"):
+                finding = ask_member(tier, member, config)
+        findings.append(finding)
     return findings
+
+
+def _models() -> list[dict[str, Any]]:
+    from semcascade.transport.local.fetch import models
+
+    return [model_data(info) for info in models()]

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from semcascade.cli.tables import plain_table
+from semcascade.cli.tables import plain_table, problems, whereabouts
 from semcascade.decision import money, one_line
 
 __all__ = ["doctor_view"]
@@ -22,6 +22,7 @@ def doctor_view(report: dict[str, Any]) -> RenderableType:
         Text(f"semcascade {report['semcascade']} · Python {report['python']} · {report['platform']}", style="bold"),
         *_section(_packages(report)),
         *_section(_keys(report)),
+        *_section(_models(report)),
         *_section(_members(report)),
         "",
         _verdict(report),
@@ -55,6 +56,14 @@ def _keys(report: dict[str, Any]) -> Iterator[RenderableType]:
         yield table
     absent = [key["name"] for key in report["keys"] if not key["present"] and not key["wanted_by"]]
     yield Text(f"not set: {', '.join(absent)}", style="dim")
+
+
+def _models(report: dict[str, Any]) -> Iterator[RenderableType]:
+    table = plain_table("  offline model", "weights")
+    for model in report["models"]:
+        table.add_row(Text.assemble(_mark(model["present"]), f" {model['name']}"), whereabouts(model))
+    yield table
+    yield from problems(report["models"])
 
 
 def _members(report: dict[str, Any]) -> Iterator[RenderableType]:

@@ -20,6 +20,9 @@ OK, FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
 _LONGEST_LINE = 400
 
+_READER_LEFT = (BrokenPipeError, SystemExit)
+"""What a write raises when nobody reads any more; rich makes a SystemExit of it, and nothing else here does."""
+
 
 def debugging() -> bool:
     """Say whether the user asked for what helps to find a fault."""
@@ -30,7 +33,7 @@ def exit_code(error: BaseException) -> int:
     """Return the code that the process ends with after an error."""
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return INTERRUPTED
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, _READER_LEFT):
         return PIPE_CLOSED
     if isinstance(error, click.ClickException):
         return error.exit_code
@@ -39,7 +42,7 @@ def exit_code(error: BaseException) -> int:
 
 def explain(error: BaseException, secrecy: Secrecy) -> None:
     """Tell on standard error what went wrong and what to do; with SEMCASCADE_DEBUG=1, the traceback first."""
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, _READER_LEFT):
         return
     with suppress(OSError):  # nobody reads standard error any more
         for line in _lines(error, secrecy):
@@ -74,6 +77,8 @@ def _text(error: BaseException) -> str:
         return error.format_message()
     if isinstance(error, SemcascadeError):
         return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
     said = _flat(str(error))
     return (
         f"unexpected {type(error).__name__}{': ' if said else ''}{said}\n"

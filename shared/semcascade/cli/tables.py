@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -13,9 +14,9 @@ from rich.text import Text
 from semcascade.decision import Decision, TierRecord, money, one_line
 from semcascade.messages import Candidate
 
-__all__ = ["decision_table", "plain_table"]
+__all__ = ["decision_table", "models_table", "plain_table", "problems", "whereabouts"]
 
-_LONGEST_CELL = 120
+_LONGEST_CELL = 100
 _MUCH, _SOME = 0.75, 0.4
 """Agreement from which a number is shown green, and yellow."""
 
@@ -32,7 +33,7 @@ def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 def decision_table(decision: Decision) -> RenderableType:
     """Return who said what, how far they agreed, what was decided, and what it cost."""
     numbers = ("agreement", "cost", "time")
-    table = plain_table("tier", "  member", "said", *numbers, right=numbers)
+    table = plain_table("tier", "", "member", "said", *numbers, right=numbers)
     for tier in decision.tiers:
         for index, (candidate, agreement) in enumerate(tier.rows()):
             chosen = tier.name == decision.tier and index == tier.chosen
@@ -43,7 +44,8 @@ def decision_table(decision: Decision) -> RenderableType:
 
 def _row(candidate: Candidate, agreement: float | None, *, chosen: bool) -> Iterator[Text]:
     name = one_line(candidate.member, 60)
-    yield Text.assemble(("● ", "green"), (name, "bold")) if chosen else Text(f"  {name}")
+    yield Text("●" if chosen else " ", style="green")
+    yield Text(name, style="bold" if chosen else "")
     yield _said(candidate)
     yield _graded(agreement)
     yield Text("unknown" if candidate.cost is None else money(candidate.cost))
@@ -111,3 +113,39 @@ def _costs(decision: Decision) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
+
+
+def models_table(models: Sequence[Mapping[str, Any]], directory: Path) -> RenderableType:
+    """Return the offline models with their terms, and which are on this machine."""
+    table = plain_table("", "name", "model", "size", "licence", "weights", right=("size",))
+    for model in models:
+        table.add_row(
+            Text("✓", style="green") if model["present"] else Text("✗", style="red" if model["problem"] else "dim"),
+            Text(model["name"], style="bold"),
+            Text(model["title"]),
+            Text(f"{model['size'] / 1e6:.0f} MB"),
+            Text(model["licence"]),
+            whereabouts(model),
+        )
+    terms = {model["licence"]: model["licence_url"] for model in models}
+    return Group(
+        table,
+        *problems(models),
+        "",
+        *(Text(f"{licence}: {url}", style="dim") for licence, url in terms.items()),
+        Text(f"weights are kept in {directory}", style="dim"),
+    )
+
+
+def whereabouts(model: Mapping[str, Any]) -> Text:
+    """Return whether an offline model's weights are on this machine."""
+    if model["problem"]:
+        return Text("not usable, see below", style="red")
+    return Text("here") if model["present"] else Text(f"not here, {model['download_size'] / 1e6:.0f} MB to fetch")
+
+
+def problems(models: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+    """Yield what is wrong with weights that are on this machine."""
+    for model in models:
+        if model["problem"]:
+            yield Text(one_line(model["problem"], 400), style="red")

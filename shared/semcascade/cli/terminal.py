@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -45,11 +46,20 @@ _HANDLER = "semcascade"
 
 
 def prepare() -> None:
-    """Let the standard streams write any text: what their encoding lacks is spelt out instead of raising."""
+    """Let the standard streams write any text: what their encoding lacks is spelt out instead of raising.
+
+    A stream that was closed before the start is replaced by one that goes nowhere.
+    """
     codecs.register_error(_HANDLER, _spell_out)
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _spell_out(error: UnicodeError) -> tuple[str, int]:
