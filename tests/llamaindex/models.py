@@ -7,6 +7,8 @@ from semcascade import Candidate, ScriptedTransport, ToolCall
 from tests.support.brain import brain
 
 MEMBERS = ["cheap-1", "cheap-2", "cheap-3"]
+SCATTER = {name: f"quite another answer: {index * 1111}" for index, name in enumerate(MEMBERS)}
+"""A script by which the members never agree, so that the target answers."""
 
 
 def as_body(request):

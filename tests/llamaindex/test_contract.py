@@ -6,7 +6,7 @@ import pytest
 from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLM
 
 from tests.llamaindex.contract import CHAT, COMPLETE, FunctionCallingContract, LLMContract
-from tests.llamaindex.models import MEMBERS, scripted, served
+from tests.llamaindex.models import SCATTER, scripted, served
 from tests.support.openai_server import OpenAIServer
 
 
@@ -23,7 +23,7 @@ class TestDeferred(FunctionCallingContract):
 
     @pytest.fixture
     def llm(self):
-        return scripted({name: f"quite another answer: {index * 1111}" for index, name in enumerate(MEMBERS)})
+        return scripted(SCATTER)
 
 
 class TestServed(FunctionCallingContract):
@@ -40,8 +40,7 @@ class TestServedDeferred(FunctionCallingContract):
 
     @pytest.fixture
     def llm(self):
-        script = {name: f"quite another answer: {index * 1111}" for index, name in enumerate(MEMBERS)}
-        with OpenAIServer(script) as server:
+        with OpenAIServer(SCATTER) as server:
             yield served(server)
 
 

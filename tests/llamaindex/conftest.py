@@ -1,0 +1,40 @@
+import asyncio
+import inspect
+
+import pytest
+from llama_index.core import MockEmbedding, Settings
+
+from tests.llamaindex.models import SCATTER, scripted, served
+from tests.support.openai_server import OpenAIServer
+
+
+@pytest.fixture(params=["agreed", "deferred", "served"])
+def llm(request):
+    """The cascade: its members agree, its target answers, or all of it over HTTP."""
+    if request.param != "served":
+        yield scripted(SCATTER if request.param == "deferred" else None)
+        return
+    with OpenAIServer() as server:
+        yield served(server)
+
+
+@pytest.fixture
+def settings(llm):
+    """LlamaIndex's settings with the cascade as their LLM."""
+    kept = dict(vars(Settings))
+    Settings.llm, Settings.embed_model = llm, MockEmbedding(embed_dim=8)
+    yield Settings
+    vars(Settings).update(kept)
+
+
+@pytest.fixture(autouse=True)
+def _loop_of_synchronous_tests(request):
+    """LlamaIndex's synchronous code makes a loop where there is none, and never closes it."""
+    if inspect.iscoroutinefunction(request.function):
+        yield
+        return
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()

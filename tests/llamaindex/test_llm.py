@@ -1,0 +1,473 @@
+"""What the cascade adds to an LLM, and what it refuses."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ThinkingBlock, ToolCallBlock
+from llama_index.core.rate_limiter import BaseRateLimiter
+from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel
+
+from llamaindex_semcascade import SemCascade
+from semcascade import Candidate, CascadeConfig, CascadeError, ConfigError, InputError, ScriptedTransport, ToolCall
+from semcascade.errors import AuthenticationError, MemberError, ServerError
+from tests.llamaindex.contract import CHAT, CLOCK, COMPLETE, WEATHER, WITH_TOOLS, recorded_events, replies, said, user
+from tests.llamaindex.models import MEMBERS, scripted, served
+from tests.support.openai_server import OpenAIServer, Reply, Stall, Status
+
+SCATTERED = {"cheap-1": "Lyon", "cheap-2": "Nice", "cheap-3": "Lille", "big": "The capital is Paris."}
+
+
+def decision_of(response):
+    return response.additional_kwargs["semcascade"]
+
+
+class TestDecision:
+    @pytest.mark.parametrize("method", [*CHAT, *COMPLETE])
+    async def test_it_is_plain_data_beside_the_answer(self, method):
+        llm = scripted(dict.fromkeys(MEMBERS, "Paris"))
+        last = (await replies(llm, method, [user("Capital?")] if "chat" in method else "Capital?"))[-1]
+        decision = decision_of(last)
+        assert json.loads(json.dumps(decision)) == decision == last.raw["semcascade"]
+        assert (decision["tier"], decision["member"], decision["accepted"]) == ("ensemble", "cheap-1", True)
+        assert [candidate["text"] for candidate in decision["candidates"]] == ["Paris"] * 3
+
+    @pytest.mark.parametrize("method", [*CHAT, *COMPLETE])
+    async def test_it_is_one_event_in_the_span_of_the_call(self, method):
+        llm = scripted(SCATTERED)
+        with recorded_events() as events:
+            await replies(llm, method, [user("Capital?")] if "chat" in method else "Capital?")
+        (event,) = events.named("SemCascadeDecisionEvent")
+        start = [event for event in events.events if event.class_name().endswith("StartEvent")]
+        assert [event.span_id] == [other.span_id for other in start]
+        assert (event.decision.member, event.decision.accepted) == ("big", False)
+        assert event.model_dump()["decision"]["tier"] == "target"
+
+    @pytest.mark.parametrize("method", CHAT)
+    async def test_a_failure_is_an_event_too(self, method):
+        llm = scripted({**SCATTERED, "big": ServerError("down", member="big")}, max_retries=0)
+        with recorded_events() as events, pytest.raises(CascadeError, match="big: down"):
+            await replies(llm, method, [user("Capital?")])
+        (event,) = events.named("SemCascadeDecisionEvent")
+        assert event.decision.member == ""
+        assert len(event.decision.tiers[0].candidates) == 3
+
+    @pytest.mark.parametrize("method", [*CHAT, *COMPLETE])
+    async def test_a_named_model_is_the_only_one_asked(self, method):
+        llm = scripted(SCATTERED)
+        last = (await replies(llm, method, [user("Capital?")] if "chat" in method else "Capital?", model="cheap-2"))[-1]
+        assert said(last) == "Nice"
+        assert [name for name, _ in llm.cascade._transports.default.requests] == ["cheap-2"]
+        assert decision_of(last)["reason"] == "cheap-2 was asked for by name"
+
+    def test_the_ledger_adds_up(self):
+        llm = scripted(SCATTERED)
+        llm.complete("Capital?")
+        list(llm.stream_complete("Capital?"))
+        assert llm.cascade.ledger.summary().calls == 8
+
+
+class TestStreams:
+    @pytest.mark.parametrize("method", [*CHAT[2:], *COMPLETE[2:]])
+    async def test_a_rejected_answer_is_never_shown(self, method):
+        shown = await replies(scripted(SCATTERED), method, [user("Capital?")] if "chat" in method else "Capital?")
+        assert [answer.delta for answer in shown] == ["The ", "capital ", "is ", "Paris.", ""]
+        assert all("L" not in said(answer) and "N" not in said(answer) for answer in shown)
+
+    @pytest.mark.parametrize("method", [*CHAT[2:], *COMPLETE[2:]])
+    async def test_an_accepted_answer_comes_whole(self, method):
+        llm = scripted(dict.fromkeys(MEMBERS, "It is Paris."))
+        shown = await replies(llm, method, [user("Capital?")] if "chat" in method else "Capital?")
+        assert [answer.delta for answer in shown] == ["It is Paris.", ""]
+        assert [bool(answer.raw) for answer in shown] == [False, True]
+
+    @pytest.mark.parametrize("method", ["stream_chat", "astream_chat"])
+    async def test_the_last_piece_equals_the_whole_answer(self, method):
+        call = ToolCall("add", '{"a": 1, "b": [2, 3]}', "call_1")
+        llm = scripted({**SCATTERED, "big": Candidate("", text="Let me see.", reasoning="hm", tool_calls=(call,))})
+        whole, pieces = llm.chat([user("x")]), await replies(llm, method, [user("x")])
+        assert pieces[-1].message == whole.message
+        assert pieces[-1].raw["usage"] == whole.raw["usage"]
+
+    @pytest.mark.parametrize("method", ["stream_chat", "astream_chat"])
+    async def test_pieces_of_a_tool_call_grow(self, method):
+        written = '{"city": "Rome", "days": 3}'
+        with OpenAIServer({**SCATTERED, "big": Reply(tool_calls=[("weather", {"city": "Rome", "days": 3})])}) as server:
+            pieces = await replies(served(server), method, [user("x")], tools=[WEATHER])
+        arguments = [piece.message.additional_kwargs["tool_calls"][0]["function"]["arguments"] for piece in pieces]
+        assert len(set(arguments)) > 2
+        assert all(written.startswith(so_far) for so_far in arguments[1:-1])
+        blocks = [piece.message.blocks[-1] for piece in pieces]
+        assert len({block.tool_call_id for block in blocks}) == 1
+        assert all(isinstance(block.tool_kwargs, dict) for block in blocks)
+        assert blocks[-1].tool_kwargs == {"city": "Rome", "days": 3}
+
+    @pytest.mark.parametrize("method", ["stream_chat", "astream_chat"])
+    async def test_reasoning_is_a_block_of_its_own(self, method):
+        with OpenAIServer({**SCATTERED, "big": Reply("It is Paris.", reasoning="France, then.")}) as server:
+            pieces = await replies(served(server), method, [user("Capital?")])
+            thinking = server.asked("big")[0].usage["completion_tokens_details"]["reasoning_tokens"]
+        assert "".join(piece.additional_kwargs.get("thinking_delta", "") for piece in pieces) == "France, then."
+        assert "".join(piece.delta for piece in pieces) == said(pieces[-1]) == "It is Paris."
+        (thought,) = [block for block in pieces[-1].message.blocks if isinstance(block, ThinkingBlock)]
+        assert thought.content == "France, then."
+        assert thought.num_tokens == thinking > 0
+
+    async def test_who_stops_listening_ends_the_request(self):
+        stall = Stall(after=2)
+        with OpenAIServer(SCATTERED) as server:
+            server.fail("big", stall)
+            stream = served(server).stream_chat([user("Capital?")])
+            next(stream)
+            stream.close()
+            server.wait_until(lambda: server.asked("big")[0].disconnected)
+            astream = await served(server).astream_complete("Capital?")
+            await anext(astream)
+            await astream.aclose()
+            await asyncio.to_thread(server.wait_until, lambda: server.asked("big")[-1].disconnected)
+            stall.release()
+
+    async def test_bad_input_is_refused_when_the_stream_is_asked_for(self):
+        llm = scripted()
+        with pytest.raises(InputError, match="prompt: the list of messages is empty"):
+            llm.stream_chat([])
+        with pytest.raises(InputError, match="prompt: the list of messages is empty"):
+            await llm.astream_chat([])
+
+
+class TestToolAgreement:
+    SAME = ToolCall("weather", '{"city": "Rome", "days": 3}')
+    ALSO = ToolCall("weather", '{ "days":3, "city": "Rome" }')
+    OTHER = ToolCall("weather", '{"city": "Oslo", "days": 3}')
+    BIG = ToolCall("clock", '{"city": "Rome"}')
+
+    @pytest.mark.parametrize("method", WITH_TOOLS)
+    async def test_the_same_call_is_taken_from_the_cheap_members(self, method):
+        llm = scripted({"cheap-1": self.SAME, "cheap-2": self.ALSO, "cheap-3": self.ALSO, "big": self.BIG})
+        last = (await replies(llm, method, [WEATHER, CLOCK], user_msg="x"))[-1]
+        (call,) = llm.get_tool_calls_from_response(last)
+        assert (call.tool_name, call.tool_kwargs) == ("weather", {"city": "Rome", "days": 3})
+        assert decision_of(last)["accepted"]
+        assert "big" not in [name for name, _ in llm.cascade._transports.default.requests]
+
+    @pytest.mark.parametrize("method", WITH_TOOLS)
+    async def test_different_calls_are_deferred(self, method):
+        llm = scripted({"cheap-1": self.SAME, "cheap-2": self.OTHER, "cheap-3": "No tool.", "big": self.BIG})
+        last = (await replies(llm, method, [WEATHER, CLOCK], user_msg="x"))[-1]
+        (call,) = llm.get_tool_calls_from_response(last)
+        assert (call.tool_name, call.tool_kwargs) == ("clock", {"city": "Rome"})
+        assert not decision_of(last)["accepted"]
+
+    @pytest.mark.parametrize("method", ["chat_with_tools", "astream_chat_with_tools"])
+    async def test_calls_without_ids_get_one(self, method):
+        llm = scripted({"cheap-1": self.SAME, "cheap-2": self.OTHER, "cheap-3": self.BIG, "big": self.BIG})
+        seen = await replies(llm, method, [WEATHER, CLOCK], user_msg="x")
+        ids = {block.tool_call_id for answer in seen for block in answer.message.blocks if block.block_type != "text"}
+        assert len(ids) == 1
+        assert "" not in ids
+
+    def test_one_of_two_equal_calls_is_kept(self):
+        llm = scripted()
+        block = ToolCallBlock(tool_call_id="1", tool_name="clock", tool_kwargs={})
+        response = llm.chat([user("x")])
+        response.message.blocks += [block, block]
+        response.message.additional_kwargs["tool_calls"] = [{"id": "1"}, {"id": "1"}]
+        kept = llm._validate_chat_with_tools_response(response, [CLOCK], allow_parallel_tool_calls=False)
+        assert [block.block_type for block in kept.message.blocks] == ["text", "tool_call"]
+        assert len(kept.message.additional_kwargs["tool_calls"]) == 1
+        assert len(response.message.blocks) == 3
+
+    def test_broken_arguments_call_with_none(self):
+        broken = ToolCall("weather", '{"city": "Ro', "call_1")
+        llm = scripted(dict.fromkeys([*MEMBERS, "big"], broken))
+        (call,) = llm.get_tool_calls_from_response(llm.chat_with_tools([WEATHER], user_msg="x"))
+        assert call.tool_kwargs == {}
+
+    @pytest.mark.parametrize(
+        ("given", "sent"),
+        [
+            ({}, None), ({"tool_required": True}, "required"), ({"tool_choice": "any"}, "required"),
+            ({"tool_choice": "none"}, "none"), ({"tool_choice": "auto", "tool_required": True}, "auto"),
+            ({"tool_choice": "clock"}, {"type": "function", "function": {"name": "clock"}}),
+            ({"tool_choice": {"type": "function", "function": {"name": "x"}}}, {"type": "function", "function": {"name": "x"}}),
+        ],
+    )  # fmt: skip
+    def test_tool_choice(self, given, sent):
+        llm = scripted({"*": "x"})
+        llm.chat_with_tools([WEATHER, CLOCK], user_msg="x", **given)
+        assert llm.cascade._transports.default.requests[0][1].tool_choice == sent
+
+    def test_parallel_calls_are_left_to_the_provider_or_forbidden(self):
+        llm = scripted({"*": "x"})
+        llm.chat_with_tools([WEATHER], user_msg="x", allow_parallel_tool_calls=True)
+        llm.chat_with_tools([WEATHER], user_msg="x", allow_parallel_tool_calls=False, temperature=0.5)
+        params = [request.params for _, request in llm.cascade._transports.default.requests]
+        assert params[0] == {}
+        assert params[-1] == {"parallel_tool_calls": False, "temperature": 0.5}
+
+
+class TestCountsAndCosts:
+    @pytest.mark.parametrize("script", [{}, SCATTERED], ids=["accepted", "deferred"])
+    @pytest.mark.parametrize("method", [*CHAT, *COMPLETE])
+    async def test_they_are_what_the_service_counted(self, method, script):
+        with OpenAIServer(script) as server:
+            llm = served(server)
+            last = (await replies(llm, method, [user("Capital?")] if "chat" in method else "Capital?"))[-1]
+            chosen = server.tokens("big" if script else "cheap-1")
+            every = server.tokens()
+        counts = last.additional_kwargs
+        assert (counts["prompt_tokens"], counts["completion_tokens"]) == chosen
+        candidates = decision_of(last)["candidates"]
+        assert (sum(c["input_tokens"] for c in candidates), sum(c["output_tokens"] for c in candidates)) == every
+
+    @pytest.mark.parametrize("method", [*CHAT, *COMPLETE])
+    async def test_prices_are_the_members_own(self, method):
+        prices = {"input_cost_per_token": 1e-6, "output_cost_per_token": 3e-6}
+        with OpenAIServer(SCATTERED) as server:
+            llm = SemCascade(
+                ensemble=[server.member(name, **prices) for name in MEMBERS], target=server.member("big", **prices)
+            )
+            last = (await replies(llm, method, [user("Capital?")] if "chat" in method else "Capital?"))[-1]
+            asked, answered = server.tokens()
+        assert decision_of(last)["cost"] == pytest.approx(asked * 1e-6 + answered * 3e-6)
+
+    def test_request_parameters_reach_every_member(self):
+        with OpenAIServer(SCATTERED) as server:
+            llm = served(server, temperature=0.3, max_tokens=50, additional_kwargs={"top_p": 0.9, "seed": 1})
+            llm.complete("Capital?", seed=2)
+            bodies = [request.body for request in server.asked()]
+        assert len(bodies) == 4
+        for body in bodies:
+            assert (body["temperature"], body["max_tokens"], body["top_p"], body["seed"]) == (0.3, 50, 0.9, 2)
+
+    def test_logprobs_are_passed_on(self):
+        with OpenAIServer({**SCATTERED, "big": Reply("It is Paris.", logprobs=[-0.5])}) as server:
+            response = served(server).complete("Capital?", logprobs=True)
+        assert [[token.logprob for token in step] for step in response.logprobs] == [[-0.5], [-0.5], [-0.5]]
+
+    def test_the_rate_limiter_is_asked_once_a_query(self):
+        class Limiter(BaseRateLimiter):
+            acquired = 0
+
+            def acquire(self, *args, **kwargs):
+                self.acquired += 1
+
+            async def async_acquire(self, *args, **kwargs):
+                self.acquired += 1
+
+        llm = scripted()
+        llm.rate_limiter = Limiter()
+        llm.complete("x")
+        asyncio.run(llm.achat([user("x")]))
+        assert llm.rate_limiter.acquired == 2
+
+
+class TestConcurrency:
+    async def test_the_callers_loop_goes_on(self):
+        llm = SemCascade(ensemble=["a", "b"], target="big", transport=ScriptedTransport({"*": "x"}, latency_s=0.2))
+        ticks = 0
+
+        async def tick():
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0.01)
+
+        ticking = asyncio.create_task(tick())
+        await asyncio.gather(*(llm.acomplete("x") for _ in range(5)))
+        ticking.cancel()
+        assert ticks >= 5
+
+    async def test_synchronous_calls_work_inside_a_running_loop(self):
+        assert said(scripted().chat([user("sky")]))
+
+
+class TestStructured:
+    async def test_a_class_stands_for_its_schema(self):
+        class City(BaseModel):
+            name: str
+
+        with OpenAIServer() as server:
+            llm = served(server)
+            answer = await llm.achat([user('the city of "Oslo"')], response_format=City)
+            sent = server.asked()[0].body["response_format"]
+        assert City.model_validate_json(said(answer)) == City(name="Oslo")
+        assert sent["json_schema"]["name"] == "City"
+
+    def test_without_tools_the_text_is_parsed(self):
+        class City(BaseModel):
+            name: str
+
+        llm = scripted({"*": '{"name": "Oslo"}'}, is_function_calling_model=False)
+        structured = llm.as_structured_llm(City)
+        assert structured.chat([user("x")]).raw == City(name="Oslo")
+        assert list(structured.stream_chat([user("x")]))[-1].raw == City(name="Oslo")
+        assert not llm.cascade._transports.default.requests[0][1].tools
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({}, "ensemble: no members"),
+            ({"ensemble": [], "target": "big"}, "ensemble: no members"),
+            ({"ensemble": ["a", "b"]}, "target: no member"),
+            ({"ensemble": ["a", "a"], "target": "big"}, "ensemble.*a"),
+            ({"ensemble": ["a", "b"], "target": "big", "threshold": 1.5}, "threshold: .*less than or equal to 1"),
+            ({"ensemble": ["a", "b"], "target": "big", "treshold": 0.5}, "treshold: .*did you mean 'threshold'"),
+            ({"ensemble": ["a", "b"], "target": "big", "similarity": "rogue"}, "similarity"),
+            ({"ensemble": ["a", "b"], "target": "big", "config": {}, "preset": "local"}, "preset: it and config"),
+            ({"config": "/nowhere/cascade.toml"}, "config: cannot read /nowhere/cascade.toml"),
+            (
+                {"ensemble": ["openai/a", "anthropic/b"], "target": "openai/big", "api_key": "sk-1"},
+                "api_key: .*anthropic, openai.*give each member its own",
+            ),
+        ],
+    )  # fmt: skip
+    def test_settings(self, settings, message):
+        with pytest.raises(ConfigError, match=message) as raised:
+            SemCascade(**settings)
+        assert isinstance(raised.value, ValueError)
+        assert "sk-1" not in str(raised.value)
+
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (lambda llm: llm.complete(""), "prompt: .*empty|prompt: no message has any content"),
+            (lambda llm: llm.complete("  \n"), "prompt: .*empty|prompt: no message has any content"),
+            (lambda llm: llm.chat([]), "prompt: the list of messages is empty"),
+            (lambda llm: llm.chat([user("x")], model="gpt-9"), "member: 'gpt-9' is no member.*cheap-1, cheap-2"),
+            (lambda llm: llm.chat([user("x")], timeout=3), r"timeout: .*give it to SemCascade\(\.\.\.\)"),
+            (lambda llm: llm.chat([user("x")], api_key="sk-1"), "api_key: it cannot be given per call"),
+            (lambda llm: llm.chat([user("x")], stream=True), "stream: it cannot be given per call"),
+            (lambda llm: llm.chat([user("x")], tools=[lambda a: a]), r"tools\[0\]: .*FunctionTool.from_defaults"),
+            (lambda llm: llm.chat([user("x")], tools=[{"name": "x"}]), r"tools\[0\]: expected {'type': 'function'"),
+            (lambda llm: llm.chat_with_tools([WEATHER], "x", tool_choice="clock"), "tool_choice: .*weather"),
+            (lambda llm: llm.chat([user("x")], response_format="json"), "response_format: expected a pydantic class"),
+            (lambda llm: llm.chat([ChatMessage(role="tool", content="x")]), r"messages\[0\]\.additional_kwargs"),
+        ],
+    )  # fmt: skip
+    def test_calls(self, call, message):
+        llm = scripted()
+        with pytest.raises(InputError, match=message) as raised:
+            call(llm)
+        assert isinstance(raised.value, ValueError)
+        assert "sk-1" not in str(raised.value)
+        assert not llm.cascade._transports.default.requests
+
+    def test_additional_arguments_are_checked_at_construction(self):
+        with pytest.raises(InputError, match=r"additional_kwargs\.timeout"):
+            scripted(additional_kwargs={"timeout": 3})
+
+    def test_a_tool_without_a_name(self):
+        tool = FunctionTool.from_defaults(lambda a: a, name="x")
+        tool.metadata.name = None
+        with pytest.raises(InputError, match=r"tools\[0\]\.metadata\.name: the tool has no name"):
+            scripted().chat([user("x")], tools=[tool])
+
+    def test_a_missing_key_is_named(self):
+        llm = SemCascade(ensemble=["openai/a", "openai/b"], target="openai/big")
+        with pytest.raises(AuthenticationError, match="OPENAI_API_KEY"):
+            llm.complete("x")
+
+    def test_one_failed_member_of_three(self):
+        with OpenAIServer(dict.fromkeys(MEMBERS, "Paris")) as server:
+            server.fail("cheap-2", Status(500))
+            response = served(server).complete("Capital?")
+        assert response.text == "Paris"
+        assert "cheap-2" in decision_of(response)["candidates"][1]["error"]
+
+    def test_every_failure_is_told(self):
+        llm = scripted({"*": MemberError("down", member="x")}, max_retries=0)
+        with pytest.raises(CascadeError) as raised:
+            llm.complete("x")
+        assert len(raised.value.failures) == 4
+
+
+class TestMetadata:
+    def test_the_least_window_of_all_members(self):
+        members = [{"model": "a", "context_window": 9000}, {"model": "b", "context_window": 7000}]
+        llm = SemCascade(
+            ensemble=members, target={"model": "c", "context_window": 99000}, transport=ScriptedTransport({})
+        )
+        assert llm.metadata.context_window == 7000
+        assert llm.metadata.model_name == "semcascade(a+b -> c)"
+
+    def test_litellms_table_is_asked(self):
+        import litellm
+
+        llm = SemCascade(ensemble=["openai/gpt-4o-mini", "openai/gpt-4"], target="openai/gpt-4o")
+        known = litellm.get_model_info("openai/gpt-4")["max_input_tokens"]
+        assert llm.metadata.context_window == known != 2048
+        assert llm.metadata.is_function_calling_model
+
+    def test_an_unknown_window_is_assumed_aloud(self, caplog):
+        members = ["a", {"model": "b", "context_window": 4000}]
+        llm = SemCascade(ensemble=members, target="c", transport=ScriptedTransport({}))
+        with caplog.at_level(logging.WARNING):
+            assert llm.metadata.context_window == 4000
+            assert llm.metadata.context_window == 4000
+        assert [record.getMessage() for record in caplog.records] == [
+            "context window of a, c is unknown, assuming 8192 tokens; set context_window"
+        ]
+        assert scripted().metadata.context_window == 8192
+        assert scripted(context_window=500).metadata.context_window == 500
+
+    def test_tools_need_every_member(self):
+        llm = SemCascade(ensemble=["openai/gpt-4o-mini", "perplexity/sonar"], target="openai/gpt-4o")
+        assert not llm.metadata.is_function_calling_model
+        assert scripted().metadata.is_function_calling_model
+        assert not scripted(is_function_calling_model=False).metadata.is_function_calling_model
+
+    def test_room_for_the_answer(self):
+        assert scripted(max_tokens=100).metadata.num_output == 100
+
+
+class TestConfiguration:
+    def test_from_a_file(self, tmp_path):
+        path = tmp_path / "cascade.toml"
+        path.write_text('ensemble = ["a", "b"]\ntarget = "big"\nthreshold = 0.7\n')
+        llm = SemCascade(config=path, deadline=9.0)
+        assert (llm.config.threshold, llm.config.deadline) == (0.7, 9.0)
+
+    def test_from_a_mapping_and_from_a_configuration(self):
+        settings = {"ensemble": ["a", "b"], "target": "big", "threshold": 0.7}
+        one, other = SemCascade(config=settings), SemCascade(config=CascadeConfig.build(settings), threshold=0.8)
+        assert (one.config.threshold, other.config.threshold) == (0.7, 0.8)
+
+    def test_from_tiers(self):
+        llm = SemCascade(tiers=[{"members": ["a", "b"]}, {"members": ["c", "d"]}, {"members": ["e"]}])
+        assert llm.model_name == "semcascade(a+b -> c+d -> e)"
+
+    def test_from_a_dump(self):
+        llm = scripted(temperature=0.5, threshold=0.9, system_prompt="Be brief.", additional_kwargs={"seed": 1})
+        again = SemCascade.from_dict(llm.to_dict(), transport=llm.cascade._transports.default)
+        assert again.to_dict() == llm.to_dict()
+        assert again.config == llm.config
+        assert said(again.chat([user("sky")])) == said(llm.chat([user("sky")]))
+        assert SemCascade.from_json(llm.to_json()).config == llm.config
+
+    def test_a_key_for_members_of_one_service(self):
+        with OpenAIServer(api_key="sk-right-key-0001") as server:
+            home = {"api_base": server.base_url}
+            own = {"model": "openai/c", **home, "api_key": "sk-right-key-0001"}
+            llm = SemCascade(
+                ensemble=[{"model": "openai/a", **home}, {"model": "openai/b", **home}, own],
+                target={"model": "openai/big", **home},
+                api_key="sk-right-key-0001",
+                max_retries=0,
+            )
+            assert said(llm.chat([user("sky")]))
+            assert {request.key for request in server.asked()} == {"sk-right-key-0001"}
+
+    def test_a_deepcopy_counts_for_itself(self):
+        import copy
+
+        llm = scripted(additional_kwargs={"metadata": {"a": 1}})
+        llm.complete("x")
+        other = copy.deepcopy(llm)
+        other.additional_kwargs["metadata"]["a"] = 2
+        assert llm.additional_kwargs == {"metadata": {"a": 1}}
+        assert other.cascade.ledger.summary().queries == 0
