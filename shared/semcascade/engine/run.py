@@ -305,12 +305,12 @@ def _record(
         agreement[place] = value
     chosen = places[scored.choice.index]
     member = answers[scored.choice.index].member
-    verb = f"accepted {member}, {scored.choice.reason}" if scored.verdict.accept else "rejected"
+    said = f"accepted {member}, {scored.choice.reason}: " if scored.verdict.accept else ""
     return TierRecord(
         name=tier.name,
         candidates=candidates,
         accepted=scored.verdict.accept,
-        reason=f"{verb}: {scored.signal} {scored.verdict.reason}",
+        reason=f"{said}{scored.signal} {scored.verdict.reason}",
         chosen=chosen,
         signal=scored.signal,
         value=scored.score.value,
