@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib
 import importlib.resources
 import threading
 import time
@@ -157,6 +158,7 @@ class LocalTransport(Transport):
 
     def _start(self, weights: LocalModel | Path) -> Server:
         require_runtime()
+        importlib.import_module("aiohttp")  # here and not on the event loop, which would stand still meanwhile
         if isinstance(weights, LocalModel):
             path, alias = fetch.ensure(weights, progress=self._progress, notice=self._notice), weights.name
         else:

@@ -142,21 +142,18 @@ def delta(member: Member, line: str) -> Delta | None:
 
 def refusal(member: Member, status: int, text: str) -> MemberError:
     """Return the error that a reply of this status means."""
-    said: Mapping[str, Any] = {}
     try:
-        parsed = json.loads(text)
-        said = parsed.get("error", parsed)
-        status = int(said.get("code", status))
-        message = str(said.get("message", text))
-    except (ValueError, TypeError, AttributeError):
-        message = text
+        said = json.loads(text)["error"]
+        kind, message, status = said.get("type", ""), str(said["message"]), int(said.get("code", status))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        kind, message = "", text
     message = message[:400] or f"status {status}"
-    if "context" in str(said.get("type", "")) or "context size" in message:
+    if "context" in kind:
         return ContextOverflowError(f"the conversation does not fit the model: {message}", member=member.name)
     if status in _ERRORS:
         return _ERRORS[status](message, member=member.name, status=status)
-    kind = BadRequestError if 400 <= status < 500 else ServerError
-    return kind(message, member=member.name, status=status)
+    error = BadRequestError if 400 <= status < 500 else ServerError
+    return error(message, member=member.name, status=status)
 
 
 def _usage(reply: Mapping[str, Any]) -> Usage | None:
