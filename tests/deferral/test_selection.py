@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 from semcascade.deferral.selection import choose, effective_signal, priority_order
 
 
-def pick(selection, centrality, *, order=None, usable=None, canonical=True, second=None):
+def pick(selection, centrality, *, order=None, usable=None, second=None):
     n = len(centrality)
     return choose(
         selection,
         np.array(centrality),
         order=order or list(range(n)),
         usable=usable or [True] * n,
-        canonical=canonical,
         second=None if second is None else np.array(second),
     )
 
@@ -36,9 +35,24 @@ def test_primary_answers_unless_it_says_nothing():
     assert pick("primary", [0.0, 0.0], usable=[False, False]).index == 0
 
 
-@pytest.mark.parametrize(("canonical", "selection"), [(True, "central"), (False, "primary")])
-def test_auto_depends_on_whether_answers_can_be_told_equal(canonical, selection):
-    assert pick("auto", [0.1, 0.9, 0.9], canonical=canonical).selection == selection
+@pytest.mark.parametrize(
+    ("centrality", "index", "selection"),
+    [
+        ([0.0, 0.5, 0.5], 1, "central"),
+        ([0.3, 0.5, 0.6], 0, "primary"),
+        ([0.5, 0.5, 0.0], 0, "central"),
+        ([0.9, 0.2, 0.4], 0, "central"),
+        ([0.7, 0.7], 0, "central"),
+        ([0.0, 0.0], 0, "central"),
+    ],
+)
+def test_auto_stays_with_the_primary_unless_it_is_outvoted(centrality, index, selection):
+    choice = pick("auto", centrality)
+    assert (choice.index, choice.selection) == (index, selection)
+
+
+def test_auto_leaves_a_primary_that_says_nothing():
+    assert pick("auto", [0.0, 0.1, 0.2], usable=[False, True, True]).index == 1
 
 
 def test_an_answer_that_says_nothing_is_never_central():

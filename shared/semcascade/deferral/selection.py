@@ -1,9 +1,9 @@
 """Selection: which of a tier's answers is returned, and whose agreement decides.
 
 `central` returns the most central answer, ties by a second similarity, then by the members' priority. `primary`
-returns the primary member's answer, and agreement WITH it decides. `auto` is central where answers can be told
-equal (tool calls, JSON, numbers, short answers) and primary for free text, where the most central answer is on
-average worse than the best member's.
+returns the primary member's answer, and agreement WITH it decides. `auto` returns the primary member's answer too,
+unless another answer is more central by a clear margin: the others outvote it. On free text the most central answer
+is on average worse than the best member's, so a mere lead does not do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ import numpy as np
 from semcascade.config import Selection
 from semcascade.signals.base import FloatArray
 
-__all__ = ["Choice", "choose", "effective_signal"]
+__all__ = ["OUTVOTED", "Choice", "choose", "effective_signal", "priority_order"]
+
+OUTVOTED = 0.4
+"""By how much an answer's centrality must exceed the primary's to be returned instead. Among three, two answers
+that are the same and unlike the primary's lead by 0.5."""
 
 TIE = 1e-9
 
@@ -28,7 +32,7 @@ class Choice:
 
     Attributes:
         index: Its index among the answers.
-        selection: The way it was chosen.
+        selection: Whether it was chosen as the most central answer, or as the primary member's.
         reason: Why, in one clause.
     """
 
@@ -43,7 +47,6 @@ def choose(
     *,
     order: Sequence[int],
     usable: Sequence[bool],
-    canonical: bool,
     second: FloatArray | None = None,
 ) -> Choice:
     """Choose among answers.
@@ -53,20 +56,39 @@ def choose(
         centrality: Mean similarity of each answer with the others, shape (n,).
         order: Indices of the answers, the highest priority first.
         usable: Which answers say anything (are not empty, cut off, or refusals).
-        canonical: Whether the answers were compared by what they state, not by their wording.
         second: Centrality by a second similarity, to break ties.
     """
     ranked = [index for index in order if usable[index]] or list(order)
-    if selection == "primary" or (selection == "auto" and not canonical):
-        said = ranked[0] == order[0]
-        why = "primary member's answer" if said else "the primary member said nothing; next by priority"
-        return Choice(ranked[0], "primary", why)
+    if selection == "primary":
+        return _primary(ranked[0], order)
+    if selection == "central":
+        return _central(_most_central(ranked, centrality, second), centrality)
+    lead = max(float(centrality[index]) for index in ranked) - float(centrality[ranked[0]])
+    if lead <= TIE:
+        return _central(ranked[0], centrality)
+    if lead > OUTVOTED:
+        return _central(_most_central(ranked, centrality, second), centrality)
+    return _primary(ranked[0], order)
+
+
+def _most_central(ranked: Sequence[int], centrality: FloatArray, second: FloatArray | None) -> int:
     best = max(float(centrality[index]) for index in ranked)
     tied = [index for index in ranked if centrality[index] >= best - TIE]
     if second is not None and len(tied) > 1:
         top = max(float(second[index]) for index in tied)
         tied = [index for index in tied if second[index] >= top - TIE]
-    return Choice(tied[0], "central", "most central answer" if best > 0 else "no answer agrees with another")
+    return tied[0]
+
+
+def _central(index: int, centrality: FloatArray) -> Choice:
+    agrees = centrality[index] > TIE
+    return Choice(index, "central", "most central answer" if agrees else "no answer agrees with another")
+
+
+def _primary(index: int, order: Sequence[int]) -> Choice:
+    said = index == order[0]
+    why = "primary member's answer" if said else "the primary member said nothing; next by priority"
+    return Choice(index, "primary", why)
 
 
 def effective_signal(signal: str, choice: Choice) -> str:

@@ -60,7 +60,6 @@ class TierScorer:
             agreement,
             order=priority_order([self._priority[answer.member] for answer in answers]),
             usable=[not kind.degenerate for kind in comparison.kinds],
-            canonical=comparison.canonical,
             second=None if comparison.tiebreak is None else centrality(comparison.tiebreak),
         )
         evidence = Evidence(
