@@ -580,13 +580,13 @@ def test_settings_come_from_files_and_keywords(tmp_path):
     st.lists(st.sampled_from(["Tokyo", "Kyoto", "42", "", "yes"]), min_size=2, max_size=5),
     st.randoms(use_true_random=False),
 )
-def test_permuting_members_permutes_nothing_but_ties(answers, random):
-    members = [Member(model=f"m{index}") for index in range(len(answers))]
+def test_permuting_members_of_given_priorities_changes_nothing(answers, random):
+    members = [Member(model=f"m{index}", priority=-index) for index in range(len(answers))]
     script = {member.name: answer for member, answer in zip(members, answers, strict=True)} | {"t": "target"}
     shuffled = random.sample(members, len(members))
     one = Cascade(ensemble=members, target="t", transport=ScriptedTransport(script)).complete(QUESTION).decision
     two = Cascade(ensemble=shuffled, target="t", transport=ScriptedTransport(script)).complete(QUESTION).decision
-    assert one.accepted == two.accepted
+    assert (one.accepted, one.member) == (two.accepted, two.member)
     assert one.score == pytest.approx(two.score)
     by_member = {c.member: value for c, value in two.tiers[0].rows()}
     assert {c.member: value for c, value in one.tiers[0].rows()} == pytest.approx(by_member)
