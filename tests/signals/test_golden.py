@@ -25,6 +25,11 @@ def blocks(*sizes: int) -> np.ndarray:
     return matrix
 
 
+def means(*values: float) -> tuple[tuple[float, ...], ...]:
+    """Log-probabilities of answers of two tokens with these means."""
+    return tuple((mean - 0.5, mean + 0.5) for mean in values)
+
+
 def value(name: str, matrix: np.ndarray, **more: object) -> float:
     score = get_signal(name).score(Evidence(matrix, **more))
     assert score.value is not None
@@ -50,8 +55,8 @@ def test_three_answers(name: str, expected: float):
     assert value(name, THREE) == pytest.approx(expected, abs=1e-12)
 
 
-def test_agreement_with_the_primary():
-    assert value("agreement_primary", THREE, primary=2) == pytest.approx(0.375)
+def test_agreement_with_the_returned_answer():
+    assert value("agreement_primary", THREE, chosen=2) == pytest.approx(0.375)
 
 
 def test_snne_by_hand():
@@ -62,11 +67,11 @@ def test_snne_by_hand():
 
 def test_snne_weights_by_likelihood():
     # exp(ln 3) : exp(0) = 3 : 1
-    weighted = value("snne_weighted", np.eye(2), logprobs=(math.log(0.75), math.log(0.25)))
+    weighted = value("snne_weighted", np.eye(2), logprobs=means(math.log(0.75), math.log(0.25)))
     assert weighted == pytest.approx(-math.log(math.e + 1), abs=1e-12)
     matrix = np.array([[1.0, 0.2, 0.9], [0.2, 1.0, 0.2], [0.9, 0.2, 1.0]])
     rows = [math.log(sum(math.exp(x) for x in row)) for row in matrix]
-    weighted = value("snne_weighted", matrix, logprobs=(math.log(0.5), math.log(0.25), math.log(0.25)))
+    weighted = value("snne_weighted", matrix, logprobs=means(math.log(0.5), math.log(0.25), math.log(0.25)))
     assert weighted == pytest.approx(-(rows[0] / 2 + rows[1] / 4 + rows[2] / 4), abs=1e-12)
 
 
@@ -105,21 +110,49 @@ def test_ecc_of_equal_and_of_unlike_answers():
     assert value("ecc", blocks(2, 2)) == pytest.approx(1.0, abs=1e-9)
 
 
+def test_kernel_entropy_of_two_answers():
+    # L = w·[[1, -1], [-1, 1]] has the eigenvalues 0 and 2w; the kernel's normalised off-diagonal is tanh(0.3·w).
+    weight = 2 * 0.25
+    off = math.tanh(0.3 * weight)
+    shares = ((1 + off) / 2, (1 - off) / 2)
+    expected = -sum(share * math.log(share) for share in shares)
+    assert value("kle", np.array([[1.0, 0.25], [0.25, 1.0]])) == pytest.approx(expected, abs=1e-12)
+
+
+def test_kernel_entropy_ends():
+    for n in (2, 3, 10):
+        assert value("kle", np.eye(n)) == pytest.approx(math.log(n))
+        assert get_signal("kle").score(Evidence(np.eye(n))).reliability == pytest.approx(0.0, abs=1e-9)
+        assert get_signal("kle").score(Evidence(np.ones((n, n)))).reliability == pytest.approx(1.0)
+
+
+def test_kernel_entropy_takes_entailments_where_there_are_any():
+    """An edge weighs 1 for each direction that entails and 0.5 for each that is neutral, whatever the similarity."""
+    likely = {"entails": (0.8, 0.1, 0.1), "neutral": (0.1, 0.8, 0.1), "contradicts": (0.1, 0.1, 0.8)}
+    for there, back, weight in (
+        ("entails", "entails", 2.0), ("entails", "neutral", 1.5), ("neutral", "neutral", 1.0),
+        ("contradicts", "neutral", 0.5), ("contradicts", "contradicts", 0.0),
+    ):  # fmt: skip
+        entailment = np.array([[likely["entails"], likely[there]], [likely[back], likely["entails"]]])
+        same_weight = np.array([[1.0, weight / 2], [weight / 2, 1.0]])
+        assert value("kle", np.eye(2), entailment=entailment) == pytest.approx(value("kle", same_weight))
+
+
 def test_entropy_with_equal_likelihoods_is_the_discrete_one():
     for sizes in ((1, 1), (2, 1), (3, 2, 1), (4, 4)):
-        weighted = value("semantic_entropy_weighted", blocks(*sizes), logprobs=(-1.25,) * sum(sizes))
+        weighted = value("semantic_entropy_weighted", blocks(*sizes), logprobs=means(*[-1.25] * sum(sizes)))
         assert weighted == pytest.approx(value("semantic_entropy", blocks(*sizes)), abs=1e-12)
 
 
 def test_entropy_weighted_by_likelihood():
     # Shares 1/2, 1/4, 1/4; the first two mean the same: H(3/4, 1/4).
-    logprobs = (math.log(0.5), math.log(0.25), math.log(0.25))
+    logprobs = means(math.log(0.5), math.log(0.25), math.log(0.25))
     expected = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert value("semantic_entropy_weighted", blocks(2, 1), logprobs=logprobs) == pytest.approx(expected, abs=1e-12)
 
 
 def test_very_low_likelihoods_do_not_underflow():
-    assert value("semantic_entropy_weighted", np.eye(2), logprobs=(-2000.0, -2000.0)) == pytest.approx(LN2)
+    assert value("semantic_entropy_weighted", np.eye(2), logprobs=means(-2000.0, -2000.0)) == pytest.approx(LN2)
 
 
 def test_corrected_entropy_by_hand():
@@ -134,11 +167,19 @@ def test_corrected_entropy_by_hand():
     )
 
 
-def test_one_answer_leaves_every_signal_undefined():
+ALONE = {"chow_sum", "chow_average", "chow_minimum", "chow_quantile", "combined"}
+"""Signals that one answer is enough for."""
+
+
+def test_one_answer_leaves_every_signal_undefined_that_compares():
     for name, signal in signals().items():
-        score = signal.score(Evidence(np.ones((1, 1)), logprobs=(-1.0,)))
+        score = signal.score(Evidence(np.ones((1, 1)), logprobs=((-1.0,),), sentences=((("a",),),)))
+        if name in ALONE:
+            assert score.reliability == pytest.approx(math.exp(-1)), name
+            continue
         assert (score.value, score.reliability) == (None, None), name
         assert "needs 2 answers, got 1" in score.note
+        assert "n = 1: undefined" in signal.few
     assert np.isnan(centrality(np.ones((1, 1)))).all()
 
 
@@ -151,7 +192,7 @@ def test_two_answers_share_one_similarity():
 
 def test_missing_likelihoods_leave_weighted_signals_undefined():
     for name in ("semantic_entropy_weighted", "snne_weighted"):
-        for logprobs in (None, (-1.0, None)):
+        for logprobs in (None, ((-1.0,), None), ((-1.0,), ())):
             score = get_signal(name).score(Evidence(np.eye(2), logprobs=logprobs))
             assert score.value is None
             assert "undefined" in score.note

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import semcascade.registry
 from semcascade.errors import ConfigError
 from semcascade.registry import Registry
-from semcascade.signals import Signal, get_signal, register_signal, signals
+from semcascade.signals import Evidence, Score, Signal, get_signal, register_signal, signals
 from semcascade.signals.catalog import _SIGNALS
 
 
@@ -32,6 +33,9 @@ def test_every_signal_is_found_under_its_own_name():
         assert get_signal(name) is signal
         assert signal.name == name
         assert signal.summary.endswith(".")
+        assert signal.span
+        assert signal.few
+        assert signal.source
 
 
 def test_an_unknown_name_is_refused_with_the_close_match():
@@ -45,6 +49,41 @@ def test_an_unknown_name_is_refused_with_the_close_match():
 def test_a_registered_signal_is_used_by_name(registered: str):
     assert get_signal(registered).summary == "Always a half."
     assert registered in signals()
+
+
+def test_a_plain_function_is_a_signal():
+    def least(matrix: np.ndarray) -> float | None:
+        """The least similarity of two answers.
+
+        And more.
+        """
+        return None if len(matrix) == 3 else float(matrix.min())
+
+    register_signal(least)
+    try:
+        signal = get_signal("least")
+        assert signal.summary == "The least similarity of two answers."
+        assert signal.score(Evidence(np.array([[1.0, 0.3], [0.3, 1.0]]))) == Score(0.3, 0.3)
+        assert signal.score(Evidence(np.eye(3))).value is None
+        assert "needs 2 answers" in signal.score(Evidence(np.eye(1))).note
+        assert signals()["least"].higher_is_better
+    finally:
+        _SIGNALS.unregister("least")
+
+
+def test_a_function_must_return_a_reliability():
+    register_signal(lambda matrix: 3.0, "three")
+    try:
+        with pytest.raises(ConfigError, match="'three' must return a reliability from 0 to 1, got 3"):
+            get_signal("three").score(Evidence(np.eye(2)))
+    finally:
+        _SIGNALS.unregister("three")
+
+
+@pytest.mark.parametrize("wrong", [3, "agreement", None])
+def test_what_is_no_signal_is_refused(wrong: object):
+    with pytest.raises(ConfigError, match="expected a Signal or a function"):
+        register_signal(wrong, "wrong")
 
 
 def test_a_taken_name_is_refused(registered: str):

@@ -127,6 +127,31 @@ def test_own_clusters_and_tie_breaks_are_extended_to_all_answers():
     assert found.tiebreak[2, 4] == 1.0
 
 
+def test_what_else_is_known_is_extended_to_all_answers():
+    labels = np.zeros((2, 2, 3))
+    labels[0, 0] = labels[1, 1] = [1, 0, 0]
+    labels[0, 1], labels[1, 0] = [0.5, 0.25, 0.25], [0.125, 0.75, 0.125]
+    shares = np.array([[0.0, 0.25], [0.5, 0.0]])
+    counting = Counting(entailment=labels, contradiction=shares, unsupported=1 - shares - np.eye(2))
+    found = compare(counting, "q", said("", "a", "b", "a"))
+    # An answer that says nothing entails nothing, and is borne out by nothing but itself.
+    assert found.entailment[0].tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1]]
+    assert found.entailment[1].tolist() == [[0, 0, 1], [1, 0, 0], [0.5, 0.25, 0.25], [1, 0, 0]]
+    assert found.contradiction[:, 0].tolist() == [0, 1, 1, 1]
+    assert found.contradiction[2].tolist() == [1, 0.5, 0, 0.5]
+    assert found.unsupported[2].tolist() == [1, 0.5, 0, 0.5]
+
+
+def test_equal_texts_entail_each_other_without_being_asked():
+    counting = Counting()
+    counting.gives = frozenset({"entailment", "contradiction"})
+    found = compare(counting, "q", said("a", "a", ""))
+    assert found.entailment[0].tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 1]]
+    assert found.contradiction.tolist() == [[0, 0, 1], [0, 0, 1], [1, 1, 0]]
+    assert found.unsupported is None
+    assert compare(Counting(), "q", said("a", "a")).entailment is None
+
+
 @pytest.mark.parametrize(
     ("matrix", "complaint"),
     [

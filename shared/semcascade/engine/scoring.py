@@ -11,11 +11,23 @@ from semcascade.config import CascadeConfig, Tier
 from semcascade.decision import total_cost
 from semcascade.deferral.rules import Rule, Verdict, rule_for
 from semcascade.deferral.selection import Choice, choose, effective_signal, priority_order
+from semcascade.errors import ConfigError
 from semcascade.messages import Candidate
-from semcascade.signals import Evidence, Score, centrality, get_signal
-from semcascade.similarity import Comparison, Query, Similarity, acompare, get_similarity
+from semcascade.signals import NEEDS, Evidence, Score, Signal, centrality, get_signal
+from semcascade.similarity import (
+    Comparison,
+    Query,
+    Similarity,
+    acompare,
+    answer_text,
+    get_similarity,
+    sentence_words,
+)
 
 __all__ = ["Scored", "TierScorer"]
+
+_FROM_ANSWERS = frozenset({"logprobs", "sentences"})
+"""What signals may need that comes with the answers, not from comparing them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +52,7 @@ class TierScorer:
     """Scores the answers of one tier.
 
     Raises:
-        ConfigError: At construction, if a signal or similarity is unknown.
+        ConfigError: At construction, if a signal or similarity is unknown, or the two do not go together.
     """
 
     def __init__(self, tier: Tier, config: CascadeConfig) -> None:
@@ -48,6 +60,7 @@ class TierScorer:
         self.quorum = min(tier.quorum or 2, tier.answers)
         self.signal = get_signal(tier.signal or config.signal)
         self.similarity: Similarity = get_similarity(tier.similarity or config.similarity)
+        self._check_signal()
         self._selection = tier.selection or config.selection
         self._priority = {member.name: member.priority for member in tier.members}
 
@@ -62,14 +75,8 @@ class TierScorer:
             usable=[not kind.degenerate for kind in comparison.kinds],
             second=None if comparison.tiebreak is None else centrality(comparison.tiebreak),
         )
-        evidence = Evidence(
-            comparison.matrix,
-            primary=choice.index,
-            logprobs=tuple(float(np.mean(answer.logprobs)) if answer.logprobs else None for answer in answers),
-            same_at=comparison.same_at,
-            clusters=comparison.clusters,
-        )
         signal = get_signal(effective_signal(self.signal.name, choice))
+        evidence = _evidence(signal, comparison, choice, answers)
         score = signal.score(evidence)
         return Scored(
             choice=choice,
@@ -81,9 +88,34 @@ class TierScorer:
             entropy=get_signal("semantic_entropy").score(evidence).value,
         )
 
+    def _check_signal(self) -> None:
+        """Refuse a signal that the similarity can never serve."""
+        missing = sorted(self.signal.needs - self.similarity.gives - _FROM_ANSWERS)
+        if missing:
+            needed = " and ".join(NEEDS[need] for need in missing)
+            message = f"{self.signal.name!r} needs {needed}; {self.similarity.name!r} gives none"
+            raise ConfigError(message, field="signal")
+
     def _decide(self, score: Score, comparison: Comparison) -> Verdict:
         if all(kind.degenerate for kind in comparison.kinds):
             return Verdict(accept=False, threshold=None, reason="no answer says anything")
         if score.reliability is None:
             return Verdict(accept=False, threshold=None, reason=score.note)
         return self.rule.decide(score.reliability)
+
+
+def _evidence(signal: Signal, comparison: Comparison, choice: Choice, answers: Sequence[Candidate]) -> Evidence:
+    """Gather what signals look at; what takes work only where this signal wants it."""
+    wanted = signal.needs | signal.uses
+    logprobs = tuple(answer.logprobs or None for answer in answers)
+    return Evidence(
+        comparison.matrix,
+        chosen=choice.index,
+        logprobs=logprobs if any(logprobs) else None,
+        same_at=comparison.same_at,
+        clusters=comparison.clusters,
+        sentences=tuple(sentence_words(answer_text(answer)) for answer in answers) if "sentences" in wanted else None,
+        entailment=comparison.entailment,
+        contradiction=comparison.contradiction,
+        unsupported=comparison.unsupported,
+    )

@@ -1,4 +1,4 @@
-"""Agreement: how alike an answer is to the others (Soiffer, Kolawole, Smith 2025, arXiv 2509.21837).
+"""Agreement: how alike an answer is to the others.
 
 n = 1: undefined, for one answer has nothing to agree with. n = 2: both answers have the same centrality, their
 one similarity; which of them to return is left to priority.
@@ -44,50 +44,70 @@ def _num_sets(evidence: Evidence) -> float:
     return float(len(cluster_sizes(evidence.labels)))
 
 
+_CASCADES = "Soiffer, Kolawole, Smith 2025, arXiv 2509.21837"
+_ONE_SIMILARITY = "n = 1: undefined; n = 2: the one similarity"
+
+
+def _as_it_is(value: float, evidence: Evidence) -> float:
+    return value
+
+
 AGREEMENT = Signal(
     name="agreement",
     compute=lambda evidence: float(centrality(evidence.matrix).max()),
-    rescale=lambda value, _n: value,
+    rescale=_as_it_is,
     higher_is_better=True,
     min_answers=2,
-    summary="The most central answer's mean similarity to the others, in [0, 1].",
+    summary="The most central answer's mean similarity to the others.",
+    span="0 to 1",
+    few=_ONE_SIMILARITY,
+    source=_CASCADES,
 )
 
 AGREEMENT_MEAN = Signal(
     name="agreement_mean",
     compute=_mean,
-    rescale=lambda value, _n: value,
+    rescale=_as_it_is,
     higher_is_better=True,
     min_answers=2,
-    summary="The mean similarity over all pairs of answers, in [0, 1].",
+    summary="The mean similarity over all pairs of answers.",
+    span="0 to 1",
+    few=_ONE_SIMILARITY,
+    source=_CASCADES,
 )
 
 AGREEMENT_PRIMARY = Signal(
     name="agreement_primary",
-    compute=lambda evidence: float(centrality(evidence.matrix)[evidence.primary]),
-    rescale=lambda value, _n: value,
+    compute=lambda evidence: float(centrality(evidence.matrix)[evidence.chosen]),
+    rescale=_as_it_is,
     higher_is_better=True,
     min_answers=2,
-    summary="The primary member's answer's mean similarity to the others, in [0, 1].",
+    summary="The returned answer's mean similarity to the others: the primary member's, where that one answers.",
+    span="0 to 1",
+    few=_ONE_SIMILARITY,
+    source=_CASCADES,
 )
 
 MAJORITY = Signal(
     name="majority",
     compute=_majority,
-    rescale=lambda value, _n: value,
+    rescale=_as_it_is,
     higher_is_better=True,
     min_answers=2,
-    summary=(
-        "The share of answers in the largest cluster, in [1/n, 1] (Kolawole et al. 2025, arXiv 2407.02348); "
-        "not rescaled, so that a threshold of 2/3 means two of three."
-    ),
+    summary="The share of answers in the largest cluster; not rescaled, so that 2/3 means two of three.",
+    span="1/n to 1",
+    few="n = 1: undefined; n = 2: 1 (the same) or 1/2",
+    source="Kolawole et al. 2025, arXiv 2407.02348",
 )
 
 NUM_SETS = Signal(
     name="num_sets",
     compute=_num_sets,
-    rescale=lambda value, n: 1 - (value - 1) / (n - 1),
+    rescale=lambda value, evidence: 1 - (value - 1) / (evidence.n - 1),
     higher_is_better=False,
     min_answers=2,
-    summary="The number of clusters, 1 to n (Lin et al. 2024, arXiv 2305.19187).",
+    summary="The number of clusters.",
+    span="1 to n",
+    few="n = 1: undefined; n = 2: 1 (the same) or 2",
+    source="Lin, Trivedi, Sun 2024, arXiv 2305.19187",
 )

@@ -1,20 +1,29 @@
-"""What a signal is: a pure function of the similarity matrix (and logprobs) with a documented direction."""
+"""What a signal is: a pure function of what is known about the answers, with a documented direction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from semcascade.signals.clusters import complete_link
 
-__all__ = ["Evidence", "FloatArray", "Score", "Signal"]
+__all__ = ["NEEDS", "Evidence", "FloatArray", "Score", "Signal"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+NEEDS: Final = {
+    "logprobs": "token log-probabilities (logprobs = true for the members, where their providers send them)",
+    "sentences": "the answers' sentences",
+    "entailment": "entailment probabilities (similarity = 'entailment')",
+    "contradiction": "contradiction by sentence (similarity = 'entailment')",
+    "unsupported": "support by sentence (similarity = 'judge' with support = true)",
+}
+"""What a signal may need beside the matrix, by the field of `Evidence`, and where it comes from."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +32,28 @@ class Evidence:
 
     Attributes:
         matrix: n×n similarities in [0, 1], symmetric, ones on the diagonal.
-        primary: Index of the primary member's answer.
-        logprobs: Mean token log-probability of each answer, or None where a provider sent none.
+        chosen: Index of the answer that would be returned.
+        logprobs: Natural-log probabilities of each answer's tokens, None where a provider sent none.
         same_at: Similarity from which two answers count as the same, for signals that count meanings.
         clusters: A cluster number for each answer where the comparison found the clusters itself; otherwise
             None, and they are found by complete linkage at `same_at`.
+        sentences: Each answer's sentences, each of them as its words in lower case.
+        entailment: (n, n, 3) probabilities that answer i entails answer j, is neutral to it, contradicts it.
+        contradiction: (n, n) how far answer j contradicts answer i: the mean over the sentences of i of
+            P(contradiction) with neutrality left out.
+        unsupported: (n, n) how far answer j does not support answer i: the mean over the sentences of i of
+            0 for supported, 1 for not supported, 0.5 for unsaid.
     """
 
     matrix: FloatArray
-    primary: int = 0
-    logprobs: tuple[float | None, ...] | None = None
+    chosen: int = 0
+    logprobs: tuple[tuple[float, ...] | None, ...] | None = None
     same_at: float = 0.5
     clusters: tuple[int, ...] | None = None
+    sentences: tuple[tuple[tuple[str, ...], ...], ...] | None = None
+    entailment: FloatArray | None = None
+    contradiction: FloatArray | None = None
+    unsupported: FloatArray | None = None
 
     @property
     def n(self) -> int:
@@ -45,6 +64,24 @@ class Evidence:
     def labels(self) -> tuple[int, ...]:
         """The cluster of each answer."""
         return complete_link(self.matrix, self.same_at) if self.clusters is None else self.clusters
+
+    @cached_property
+    def others(self) -> npt.NDArray[np.intp]:
+        """Indices of the answers beside the chosen one."""
+        return np.flatnonzero(np.arange(self.n) != self.chosen)
+
+    @cached_property
+    def tokens(self) -> FloatArray | None:
+        """Log-probabilities of the chosen answer's tokens, or None where there are none."""
+        found = None if self.logprobs is None else self.logprobs[self.chosen]
+        return np.array(found, dtype=np.float64) if found else None
+
+    @cached_property
+    def mean_logprobs(self) -> FloatArray | None:
+        """Each answer's mean token log-probability, (n,), or None where one answer has none."""
+        if self.logprobs is None or not all(self.logprobs):
+            return None
+        return np.array([np.mean(one) for one in self.logprobs if one], dtype=np.float64)
 
     @cached_property
     def spectrum(self) -> tuple[FloatArray, FloatArray]:
@@ -81,24 +118,37 @@ class Signal:
     Attributes:
         name: The name it is chosen by.
         compute: The function; returns None where undefined for this evidence.
-        rescale: (value, n) → reliability in [0, 1], higher = more reliable.
+        rescale: (value, evidence) → reliability in [0, 1], higher = more reliable.
         higher_is_better: The direction of the raw value.
         min_answers: Fewer answers leave it undefined.
-        summary: One sentence: what it measures and its range.
+        summary: One sentence: what it measures.
+        span: The raw value's range.
+        few: What it is for one and for two answers.
+        source: Who proposed it.
+        needs: What must be there beside the matrix: names of fields of `Evidence`, see `NEEDS`.
+        uses: What else it takes into account where it is there.
     """
 
     name: str
     compute: Callable[[Evidence], float | None]
-    rescale: Callable[[float, int], float]
+    rescale: Callable[[float, Evidence], float]
     higher_is_better: bool
     min_answers: int
     summary: str
+    span: str = ""
+    few: str = ""
+    source: str = ""
+    needs: frozenset[str] = frozenset()
+    uses: frozenset[str] = frozenset()
 
     def score(self, evidence: Evidence) -> Score:
         """Evaluate the signal, or say why it is undefined."""
         if evidence.n < self.min_answers:
             return Score(None, None, f"{self.name} needs {self.min_answers} answers, got {evidence.n}")
+        for need in sorted(self.needs):
+            if getattr(evidence, need) is None:
+                return Score(None, None, f"{self.name} is undefined without {NEEDS[need]}")
         value = self.compute(evidence)
         if value is None or not np.isfinite(value):
             return Score(None, None, f"{self.name} is undefined for these answers")
-        return Score(float(value), float(np.clip(self.rescale(float(value), evidence.n), 0.0, 1.0)))
+        return Score(float(value), float(np.clip(self.rescale(float(value), evidence), 0.0, 1.0)))

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
+from semcascade.errors import ConfigError
 from semcascade.registry import Registry
-from semcascade.signals.base import Signal
+from semcascade.signals.base import Evidence, FloatArray, Signal
 
-__all__ = ["get_signal", "register_signal", "signals"]
+__all__ = ["SignalFunction", "get_signal", "register_signal", "signals"]
 
-_AGREEMENT, _ENTROPY, _GRAPH = (f"semcascade.signals.{module}" for module in ("agreement", "entropy", "graph"))
+SignalFunction: TypeAlias = Callable[[FloatArray], float | None]
+"""n×n matrix of similarities → reliability in [0, 1], higher = more reliable; None where undefined."""
 
-_SIGNALS: Registry[Signal] = Registry(
+_AGREEMENT, _ENTROPY, _GRAPH, _CONFIDENCE, _SELFCHECK, _COMBINED = (
+    f"semcascade.signals.{module}"
+    for module in ("agreement", "entropy", "graph", "confidence", "selfcheck", "combined")
+)
+
+_SIGNALS: Registry[Signal | SignalFunction] = Registry(
     "signal",
     {
         "agreement": f"{_AGREEMENT}:AGREEMENT",
@@ -25,6 +35,18 @@ _SIGNALS: Registry[Signal] = Registry(
         "eigv": f"{_GRAPH}:EIGV",
         "deg": f"{_GRAPH}:DEG",
         "ecc": f"{_GRAPH}:ECC",
+        "kle": f"{_GRAPH}:KLE",
+        "chow_sum": f"{_CONFIDENCE}:CHOW_SUM",
+        "chow_average": f"{_CONFIDENCE}:CHOW_AVERAGE",
+        "chow_minimum": f"{_CONFIDENCE}:CHOW_MINIMUM",
+        "chow_quantile": f"{_CONFIDENCE}:CHOW_QUANTILE",
+        "cocoa": f"{_CONFIDENCE}:COCOA",
+        "cocoa_average": f"{_CONFIDENCE}:COCOA_AVERAGE",
+        "selfcheck_ngram": f"{_SELFCHECK}:SELFCHECK_NGRAM",
+        "selfcheck_ngram_mean": f"{_SELFCHECK}:SELFCHECK_NGRAM_MEAN",
+        "selfcheck_nli": f"{_SELFCHECK}:SELFCHECK_NLI",
+        "selfcheck_prompt": f"{_SELFCHECK}:SELFCHECK_PROMPT",
+        "combined": f"{_COMBINED}:COMBINED",
     },
     group="semcascade.signals",
 )
@@ -39,20 +61,52 @@ def get_signal(name: str) -> Signal:
     >>> get_signal("agreement").higher_is_better
     True
     """
-    return _SIGNALS.get(name)
+    return _as_signal(name, _SIGNALS.get(name))
 
 
 def signals() -> dict[str, Signal]:
     """Return every known signal by its name."""
-    return {name: _SIGNALS.get(name) for name in _SIGNALS.names()}
+    return {name: get_signal(name) for name in _SIGNALS.names()}
 
 
-def register_signal(signal: Signal) -> None:
-    """Make a signal known under its own name in this process.
+def register_signal(signal: Signal | SignalFunction, name: str | None = None) -> None:
+    """Make a signal known in this process.
 
     A package announces one to every process by an entry point of the group `semcascade.signals` instead.
 
+    Args:
+        signal: A signal, or a plain function from the n×n matrix of similarities to a reliability in [0, 1].
+        name: The name to choose it by; the signal's or the function's own unless given.
+
     Raises:
-        ConfigError: If the name stands for another signal already.
+        ConfigError: If the name stands for another signal already, or this is neither.
     """
-    _SIGNALS.register(signal.name, signal)
+    if not isinstance(signal, Signal) and not callable(signal):
+        raise ConfigError(f"expected a Signal or a function, got {type(signal).__name__}", field="signal")
+    own = signal.name if isinstance(signal, Signal) else getattr(signal, "__name__", "")
+    _SIGNALS.register(own if name is None else name, signal)
+
+
+def _as_signal(name: str, found: Signal | SignalFunction) -> Signal:
+    """Make a plain function a signal of two and more answers."""
+    if isinstance(found, Signal):
+        return found
+
+    def compute(evidence: Evidence) -> float | None:
+        value = found(evidence.matrix)
+        if value is None:
+            return None
+        if not 0 <= value <= 1:
+            raise ConfigError(f"signal {name!r} must return a reliability from 0 to 1, got {value}", field="signal")
+        return float(value)
+
+    return Signal(
+        name=name,
+        compute=compute,
+        rescale=lambda value, _: value,
+        higher_is_better=True,
+        min_answers=2,
+        summary=(found.__doc__ or "A function of the similarities.").strip().partition("\n")[0],
+        span="0 to 1",
+        few="n = 1: undefined",
+    )

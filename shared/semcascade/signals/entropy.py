@@ -24,10 +24,10 @@ __all__ = [
 
 
 def _weights(evidence: Evidence) -> FloatArray | None:
-    """Return each answer's share e^(l_i) / Σ e^(l), or None where a log-probability is missing."""
-    if evidence.logprobs is None or any(value is None for value in evidence.logprobs):
+    """Return each answer's share e^(l_i) / Σ e^(l), l_i its mean token log-probability; None where one is missing."""
+    logprobs = evidence.mean_logprobs
+    if logprobs is None:
         return None
-    logprobs = np.array(evidence.logprobs, dtype=np.float64)
     shares = np.exp(logprobs - logprobs.max())
     return np.asarray(shares / shares.sum(), dtype=np.float64)
 
@@ -88,15 +88,20 @@ def _snne_weighted(evidence: Evidence) -> float | None:
     return None if weights is None else snne(evidence.matrix, weights=weights)
 
 
-def _by_log(value: float, n: int) -> float:
-    return 1 - value / math.log(n)
+def _by_log(value: float, evidence: Evidence) -> float:
+    return 1 - value / math.log(evidence.n)
 
 
-def _by_snne_range(value: float, n: int) -> float:
+def _by_snne_range(value: float, evidence: Evidence) -> float:
     """Map the range for similarities in [0, 1], -(1 + ln n) (all the same) to -ln(e + n - 1), onto 1 to 0."""
-    scattered = -math.log(math.e + n - 1)
-    return (scattered - value) / (scattered + 1 + math.log(n))
+    scattered = -math.log(math.e + evidence.n - 1)
+    return (scattered - value) / (scattered + 1 + math.log(evidence.n))
 
+
+_LOGPROBS = frozenset({"logprobs"})
+_TWO_CASES = "n = 1: undefined; n = 2: 0 (the same) or ln 2"
+_SNNE_RANGE = "-(1 + ln n) to -ln(e + n - 1)"
+_NGUYEN = "Nguyen et al. 2025, arXiv 2506.00245"
 
 SEMANTIC_ENTROPY = Signal(
     name="semantic_entropy",
@@ -104,10 +109,10 @@ SEMANTIC_ENTROPY = Signal(
     rescale=_by_log,
     higher_is_better=False,
     min_answers=2,
-    summary=(
-        "Discrete semantic entropy: the entropy of the clusters' shares, in [0, ln n] "
-        "(Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0)."
-    ),
+    summary="Discrete semantic entropy: the entropy of the clusters' shares.",
+    span="0 to ln n",
+    few=_TWO_CASES,
+    source="Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0",
 )
 
 SEMANTIC_ENTROPY_WEIGHTED = Signal(
@@ -116,22 +121,26 @@ SEMANTIC_ENTROPY_WEIGHTED = Signal(
     rescale=_by_log,
     higher_is_better=False,
     min_answers=2,
-    summary=(
-        "Semantic entropy with answers weighted by their length-normalised likelihood, in [0, ln n]; undefined "
-        "without log-probabilities (Kuhn, Gal, Farquhar 2023, arXiv 2302.09664)."
-    ),
+    summary="Semantic entropy with answers weighted by their length-normalised likelihood.",
+    span="0 to ln n",
+    few="n = 1: undefined; n = 2: 0 (the same), else up to ln 2",
+    source="Kuhn, Gal, Farquhar 2023, arXiv 2302.09664",
+    needs=_LOGPROBS,
 )
 
 SEMANTIC_ENTROPY_CORRECTED = Signal(
     name="semantic_entropy_corrected",
     compute=_corrected,
-    rescale=lambda value, _n: math.exp(-value),
+    rescale=lambda value, _: math.exp(-value),
     higher_is_better=False,
     min_answers=2,
     summary=(
-        "Discrete semantic entropy corrected for unseen meanings, 0 and up; its reliability is exp(-value), one "
-        "over the effective number of meanings (McCabe et al. 2026)."
+        "Discrete semantic entropy corrected for meanings not yet seen; its reliability exp(-value) is one over "
+        "the effective number of meanings."
     ),
+    span="0 and up",
+    few="n = 1: undefined; n = 2: about 0 (the same), else up to (4/3) ln 2, by their similarity",
+    source="McCabe et al. 2026, at second hand",
 )
 
 SNNE = Signal(
@@ -140,10 +149,10 @@ SNNE = Signal(
     rescale=_by_snne_range,
     higher_is_better=False,
     min_answers=2,
-    summary=(
-        "Semantic nearest-neighbour entropy, τ = 1, in [-(1 + ln n), -ln(e + n - 1)] "
-        "(Nguyen et al. 2025, arXiv 2506.00245)."
-    ),
+    summary="Semantic nearest-neighbour entropy, τ = 1.",
+    span=_SNNE_RANGE,
+    few="n = 1: undefined; n = 2: a function of the one similarity",
+    source=_NGUYEN,
 )
 
 SNNE_WEIGHTED = Signal(
@@ -152,8 +161,9 @@ SNNE_WEIGHTED = Signal(
     rescale=_by_snne_range,
     higher_is_better=False,
     min_answers=2,
-    summary=(
-        "Semantic nearest-neighbour entropy with answers weighted by their length-normalised likelihood; "
-        "undefined without log-probabilities (Nguyen et al. 2025, arXiv 2506.00245)."
-    ),
+    summary="Semantic nearest-neighbour entropy with answers weighted by their length-normalised likelihood.",
+    span=_SNNE_RANGE,
+    few="n = 1: undefined; n = 2: a function of the one similarity",
+    source=_NGUYEN,
+    needs=_LOGPROBS,
 )

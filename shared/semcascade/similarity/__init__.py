@@ -4,6 +4,7 @@ from semcascade.similarity.base import Comparison, FloatArray, PaidCall, Query, 
 from semcascade.similarity.catalog import SimilarityFunction, get_similarity, register_similarity, similarities
 from semcascade.similarity.comparing import acompare, compare
 from semcascade.similarity.kinds import Kind, classify
+from semcascade.similarity.sentences import sentence_words, sentences
 
 __all__ = [
     "Comparison",
@@ -20,5 +21,7 @@ __all__ = [
     "compare",
     "get_similarity",
     "register_similarity",
+    "sentence_words",
+    "sentences",
     "similarities",
 ]

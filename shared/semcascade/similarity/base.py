@@ -70,6 +70,9 @@ class Comparison:
             Then the most central answer is a vote's winner; on free text it need not be the best.
         clusters: A cluster number for each answer, where the similarity has its own way to find clusters.
         tiebreak: A finer n×n similarity that tells apart what `matrix` scores the same, or None.
+        entailment: (n, n, 3) probabilities that answer i entails answer j, is neutral to it, contradicts it; or None.
+        contradiction: (n, n) how far answer j contradicts answer i, sentence by sentence, in [0, 1]; or None.
+        unsupported: (n, n) how far answer j leaves answer i unsupported, sentence by sentence, in [0, 1]; or None.
         kinds: What each answer is; filled in by `compare`.
     """
 
@@ -81,6 +84,9 @@ class Comparison:
     canonical: bool = False
     clusters: tuple[int, ...] | None = None
     tiebreak: FloatArray | None = None
+    entailment: FloatArray | None = None
+    contradiction: FloatArray | None = None
+    unsupported: FloatArray | None = None
     kinds: tuple[Kind, ...] = ()
 
 
@@ -91,11 +97,13 @@ class Similarity(ABC):
         name: The name it is chosen by.
         heavy: Whether one comparison may take more than about 10 ms; such ones run in a worker thread.
         remote: Whether it asks a service: then `acompare` does so on the running event loop.
+        gives: What its comparisons hold beside the matrix, by field: "entailment", "contradiction", "unsupported".
     """
 
     name: str
     heavy: bool = False
     remote: bool = False
+    gives: frozenset[str] = frozenset()
 
     @abstractmethod
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,14 @@ TOLERANCE = 1e-6
 
 INLINE_CHARACTERS = 20_000
 """Comparing more text than this may take longer than an event loop should wait."""
+
+_FILLED_IN: Mapping[str, tuple[Any, Any]] = {
+    "tiebreak": (0.0, 1.0),
+    "entailment": ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0)),
+    "contradiction": (1.0, 0.0),
+    "unsupported": (1.0, 0.0),
+}
+"""By field: what stands between an answer that says nothing and any other one, and between an answer and itself."""
 
 
 def compare(similarity: Similarity, query: Query | str, answers: Sequence[Candidate]) -> Comparison:
@@ -106,33 +115,43 @@ class _Groups:
         """Return the comparison where there is nothing to compare."""
         live = sum(number is not None for number in self.group)
         why = "equal texts" if live > 1 else "only one answer says anything" if live else "no answer says anything"
-        method = f"{similarity.name}: {why}"
-        return self._filled(Comparison(np.ones((len(self.firsts),) * 2), method, canonical=True))
+        method, m = f"{similarity.name}: {why}", len(self.firsts)
+        given: dict[str, Any] = {
+            name: _full(m, itself) for name, (_, itself) in _FILLED_IN.items() if name in similarity.gives
+        }
+        return self._filled(Comparison(np.ones((m, m)), method, canonical=True, **given))
 
     def spread(self, similarity: Similarity, found: Comparison) -> Comparison:
         """Check the comparison of the distinct wordings, and extend it to all answers."""
-        matrix = _checked(found.matrix, len(self.firsts), f"similarity {similarity.name!r}")
-        tiebreak = found.tiebreak
-        if tiebreak is not None:
-            tiebreak = _checked(tiebreak, len(self.firsts), f"tie-break of similarity {similarity.name!r}")
-        return self._filled(dataclasses.replace(found, matrix=matrix, tiebreak=tiebreak))
+        n, what = len(self.firsts), f"similarity {similarity.name!r}"
+        checked: dict[str, Any] = {"matrix": _checked(found.matrix, n, what)}
+        if found.tiebreak is not None:
+            checked["tiebreak"] = _checked(found.tiebreak, n, f"tie-break of {what}")
+        return self._filled(dataclasses.replace(found, **checked))
 
     def _filled(self, found: Comparison) -> Comparison:
+        known: dict[str, Any] = {
+            name: self._expanded(value, *fill)
+            for name, fill in _FILLED_IN.items()
+            if (value := getattr(found, name)) is not None
+        }
         return dataclasses.replace(
             found,
-            matrix=self._expanded(found.matrix),
-            tiebreak=None if found.tiebreak is None else self._expanded(found.tiebreak),
+            matrix=self._expanded(found.matrix, 0.0, 1.0),
             clusters=None if found.clusters is None else self._clusters(found.clusters),
             notes=(*found.notes, *self._note()),
             kinds=self.kinds,
+            **known,
         )
 
-    def _expanded(self, small: FloatArray) -> FloatArray:
-        matrix = np.eye(len(self.group))
+    def _expanded(self, small: FloatArray, apart: Any, itself: Any) -> FloatArray:
+        """Extend what is known of the wordings to all answers."""
+        full = _full(len(self.group), apart)
+        full[np.diag_indices(len(full))] = itself
         live = [index for index, number in enumerate(self.group) if number is not None]
         chosen = [number for number in self.group if number is not None]
-        matrix[np.ix_(live, live)] = small[np.ix_(chosen, chosen)]
-        return matrix
+        full[np.ix_(live, live)] = small[np.ix_(chosen, chosen)]
+        return full
 
     def _clusters(self, found: tuple[int, ...]) -> tuple[int, ...]:
         """Give each answer its wording's cluster, and each that says nothing one of its own."""
@@ -148,6 +167,11 @@ class _Groups:
         if not empty:
             return ()
         return (f"{len(empty)} of {len(self.kinds)} answers agree with none: {', '.join(sorted(set(empty)))}",)
+
+
+def _full(n: int, value: Any) -> FloatArray:
+    """Return an n×n array with the value, which may be a vector, in every place."""
+    return np.full((n, n, *np.shape(value)), value, dtype=np.float64)
 
 
 def _checked(matrix: FloatArray, n: int, what: str) -> FloatArray:
