@@ -22,7 +22,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidationError,
 from langchain_semcascade.errors import translated
 from langchain_semcascade.messages import PROVIDER, delta_chunk, last_chunk, to_message, to_openai
 from langchain_semcascade.profile import combined_profile
-from langchain_semcascade.settings import SETTINGS, normalised, plain, with_key
+from langchain_semcascade.settings import SETTINGS, normalised, plain
 from langchain_semcascade.structured_output import (
     Method,
     Schema,
@@ -171,7 +171,8 @@ class ChatSemCascade(BaseChatModel):
 
     def _config(self) -> CascadeConfig:
         settings = {name: getattr(self, name) for name in SETTINGS}
-        return with_key(CascadeConfig.build(self.config, **settings), self.api_key)
+        config = CascadeConfig.build(self.config, **settings)
+        return config if self.api_key is None else config.with_key(self.api_key)
 
     # --- one call
 

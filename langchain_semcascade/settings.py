@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
-
 from semcascade.config import CascadeConfig, Member, Tier, load_config
-from semcascade.errors import ConfigError
 
-__all__ = ["SETTINGS", "normalised", "plain", "with_key"]
+__all__ = ["SETTINGS", "normalised", "plain"]
 
 SETTINGS = (
     "ensemble", "target", "tiers", "threshold", "escalation_rate", "similarity", "signal", "selection", "deadline",
@@ -57,26 +54,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, Member | CascadeConfig):
         return value.to_dict()
     return [plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def with_key(config: CascadeConfig, key: SecretStr | None) -> CascadeConfig:
-    """Give the key to every member that has none of its own.
-
-    Raises:
-        ConfigError: If these members are of several providers: a key must not go to a stranger.
-    """
-    keyless = [member for member in config.members() if member.api_key is None and member.api_key_env is None]
-    if key is None or not keyless:
-        return config
-    homes = sorted({member.api_base or member.provider or member.model for member in keyless})
-    if len(homes) > 1:
-        raise ConfigError(
-            f"one key would go to {', '.join(homes)}; give each member its own api_key or api_key_env", field="api_key"
-        )
-    tiers = [tier.model_copy(update={"members": tuple(_keyed(m, key) for m in tier.members)}) for tier in config.tiers]
-    return config.model_copy(update={"tiers": tuple(tiers)})
-
-
-def _keyed(member: Member, key: SecretStr) -> Member:
-    own = member.api_key is not None or member.api_key_env is not None
-    return member if own else member.model_copy(update={"api_key": key})

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from llamaindex_semcascade.tools import openai_response_format, openai_tool_choice, openai_tools
-from semcascade.config import CascadeConfig, Member, load_config
+from semcascade.config import CascadeConfig, load_config
 from semcascade.errors import ConfigError, InputError
 
 __all__ = ["ASSUMED_CONTEXT_WINDOW", "build_config", "request_options"]
@@ -44,28 +44,7 @@ def build_config(
         built = load_config(config, **settings)
     else:
         built = CascadeConfig.build(config, **settings)
-    return built if api_key is None else _with_key(built, api_key)
-
-
-def _with_key(config: CascadeConfig, api_key: str | SecretStr) -> CascadeConfig:
-    """Give the key to every member that has none of its own; never one provider's key to another."""
-    wanting = [member for member in config.members() if member.api_key is None and member.api_key_env is None]
-    services = {(member.provider, member.api_base) for member in wanting}
-    if len(services) > 1:
-        names = ", ".join(sorted({provider or "?" for provider, _ in services}))
-        raise ConfigError(
-            f"members are of several services ({names}); give each member its own api_key or api_key_env",
-            field="api_key",
-        )
-    secret = api_key if isinstance(api_key, SecretStr) else SecretStr(api_key)
-
-    def keyed(member: Member) -> Member:
-        return member.model_copy(update={"api_key": secret}) if member in wanting else member
-
-    tiers = tuple(
-        tier.model_copy(update={"members": tuple(keyed(member) for member in tier.members)}) for tier in config.tiers
-    )
-    return config.model_copy(update={"tiers": tiers})
+    return built if api_key is None else built.with_key(api_key)
 
 
 def request_options(given: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:

@@ -59,6 +59,7 @@ def test_request_parameters_are_gathered():
         ({"escalation_rate": 1.5}, "escalation_rate", "from 0 to 1"),
         ({"threshold": 0.5, "escalation_rate": 0.2}, "threshold", "exclude"),
         ({"treshold": 0.5}, "treshold", "threshold"),
+        ({"ensemble": None, "ensembel": ["a", "b"]}, "ensembel", "'ensemble'"),
         ({"selection": "best"}, "selection", "central"),
         ({"timeout": 0}, "timeout", "greater than 0"),
         ({"tiers": [{"members": ["a", "b"]}]}, "tiers", "either"),
@@ -140,3 +141,12 @@ def test_bad_files(tmp_path, name, text):
     with pytest.raises(ConfigError, match=name) as caught:
         load_config(path)
     assert caught.value.field == "config"
+
+
+def test_a_key_is_given_to_the_members_of_one_service_only():
+    config = build(ensemble=["openai/a", {"model": "openai/b", "api_key": "own"}], target="openai/c").with_key("given")
+    assert [member.key() for member in config.members()] == ["given", "own", "given"]
+    with pytest.raises(ConfigError, match="a, b, c") as caught:
+        build().with_key("given")
+    assert caught.value.field == "api_key"
+    assert "given" not in str(caught.value)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from semcascade.errors import ConfigError
 
-__all__ = ["config_error"]
+__all__ = ["config_error", "unknown"]
 
 _FIELD = re.compile(r"([a-z_]+(?:\[\d+\])?(?:\.[a-z_]+(?:\[\d+\])?)*): ")
 
@@ -31,7 +31,8 @@ def config_error(
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         in_member = "members" in loc
-        message = _unknown(str(loc[-1]), set(member_names if in_member else names), in_member=in_member)
+        message = unknown(str(loc[-1]), member_names if in_member else names)
+        message += "; parameters of one provider go under params" if in_member else ""
     elif first["type"] in {"model_type", "model_attributes_type"} and "members" in loc:
         message = "expected a model id such as 'provider/model', or a mapping with its settings"
     field = _name(loc)
@@ -55,7 +56,12 @@ def _shorten(field: str) -> str:
     return re.sub(r"^target\[0\]", "target", field)
 
 
-def _unknown(key: str, known: set[str], *, in_member: bool) -> str:
+def unknown(key: str, known: Iterable[str]) -> str:
+    """Say that a setting is unknown, and which one may have been meant.
+
+    >>> unknown("treshold", ["threshold", "timeout"])
+    "unknown setting; did you mean 'threshold'?"
+    """
+    known = sorted(known)
     close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
-    return f"unknown setting; {hint}" + ("; parameters of one provider go under params" if in_member else "")
+    return f"unknown setting; did you mean {close[0]!r}?" if close else f"unknown setting; known are {', '.join(known)}"

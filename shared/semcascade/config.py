@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from semcascade.complaints import config_error
+from semcascade.complaints import config_error, unknown
 from semcascade.errors import ConfigError
 from semcascade.messages import as_conversation
 from semcascade.redaction import is_secret_key, secret_values
@@ -228,6 +228,9 @@ class CascadeConfig(_Settings):
         if not isinstance(data, Mapping):
             return data
         data = dict(data)
+        known = {*cls.model_fields, "ensemble", "target", "escalation_rate"}
+        for key in data.keys() - known:
+            raise ValueError(f"{key}: {unknown(str(key), known)}")
         short = {key: data.pop(key) for key in ("ensemble", "target", "escalation_rate") if key in data}
         if data.get("tiers") is not None:
             if short.get("ensemble") is not None or short.get("target") is not None:
@@ -296,6 +299,33 @@ class CascadeConfig(_Settings):
             for tier in self.tiers
         ]
         return data
+
+    def with_key(self, key: str | SecretStr) -> Self:
+        """Return the configuration with this key for every member that has none of its own.
+
+        Raises:
+            ConfigError: If these members are of several services: a key must not go to a stranger.
+        """
+        keyless = [member for member in self.members() if member.api_key is None and member.api_key_env is None]
+        services = sorted({member.api_base or member.provider or member.model for member in keyless})
+        if len(services) > 1:
+            raise ConfigError(
+                f"one key would go to {', '.join(services)}; give each member its own api_key or api_key_env",
+                field="api_key",
+            )
+        secret = key if isinstance(key, SecretStr) else SecretStr(key)
+        tiers = tuple(
+            tier.model_copy(
+                update={
+                    "members": tuple(
+                        member.model_copy(update={"api_key": secret}) if member in keyless else member
+                        for member in tier.members
+                    )
+                }
+            )
+            for tier in self.tiers
+        )
+        return self.model_copy(update={"tiers": tiers})
 
     def members(self) -> tuple[Member, ...]:
         """Return every member of every tier, in order."""

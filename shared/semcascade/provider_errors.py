@@ -7,6 +7,7 @@ connection, a missing key and a garbled body all as a server error.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 
 from semcascade.config import Member
@@ -73,13 +74,18 @@ _ADVICE: Mapping[type[MemberError], str] = {
 }
 
 
+_WRAPPING = re.compile(r"^(?:litellm\.)?(?:\w+(?:Error|Timeout): )*(?:\w+Exception - )?")
+"""The names of the wrapping errors, which LiteLLM repeats in front of what the provider said."""
+
+
 def provider_error(error: Exception, member: Member) -> MemberError:
     """Return what a client raised as one of the library's errors, without secrets."""
     if isinstance(error, MemberError):
         return error
     chain = list(_chain(error))
     kind = _kind(chain)
-    said = redact(str(error), member.secrets()).removeprefix("litellm.").strip() or type(error).__name__
+    said = redact(str(error), member.secrets()) or type(error).__name__
+    said = _WRAPPING.sub("", said).strip()
     message = f"{_ADVICE[kind]} ({said[:500]})" if kind in _ADVICE else said[:600]
     return kind(message, member=member.name, status=_status(chain), retry_after=_retry_after(chain))
 

@@ -13,7 +13,7 @@ from semcascade.engine.loop import EngineLoop
 from semcascade.engine.run import Plan, QueryRun
 from semcascade.engine.scoring import TierScorer
 from semcascade.engine.transports import Transports
-from semcascade.errors import InputError, MemberError
+from semcascade.errors import InputError, SemcascadeError
 from semcascade.messages import Prompt, Request, as_conversation
 from semcascade.transport.base import Delta, Transport
 
@@ -196,7 +196,7 @@ class Cascade:
         for member in self.config.members():
             try:
                 await self._transports.of(member).prepare(member)
-            except MemberError:
+            except SemcascadeError:
                 continue  # the query will tell, member by member
 
 
