@@ -116,6 +116,16 @@ def test_a_cache_that_cannot_be_made(tiny, cache):
         pass
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="another way of locking")
+def test_a_file_system_that_cannot_lock(tiny, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(store.fcntl, "flock", refuse)
+    with pytest.raises(LocalModelError, match="SEMCASCADE_CACHE"), store.lock(tiny):
+        pass
+
+
 def test_one_thread_at_a_time(tiny):
     inside, most, waits = [], [], []
 

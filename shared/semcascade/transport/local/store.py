@@ -37,7 +37,7 @@ def cache_directory() -> Path:
     """Return where semcascade keeps what it fetched: SEMCASCADE_CACHE, else the platform's place for caches."""
     override = os.environ.get("SEMCASCADE_CACHE")
     if override:
-        return Path(override).expanduser()
+        return Path(override).expanduser().absolute()
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "semcascade" / "Cache"
     if sys.platform == "darwin":
@@ -177,15 +177,21 @@ def lock(model: LocalModel, waiting: Callable[[], None] | None = None) -> Iterat
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+b")
     with file:
-        if not _try_lock(file):
-            if waiting is not None:
-                waiting()
-            while not _try_lock(file):
-                time.sleep(_LOCK_POLL_S)
+        with disk_errors(path):
+            _wait_for(file, waiting)
         try:
             yield
         finally:
             _unlock(file)
+
+
+def _wait_for(file: IO[bytes], waiting: Callable[[], None] | None) -> None:
+    if _try_lock(file):
+        return
+    if waiting is not None:
+        waiting()
+    while not _try_lock(file):
+        time.sleep(_LOCK_POLL_S)
 
 
 if sys.platform == "win32":
