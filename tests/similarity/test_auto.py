@@ -142,3 +142,16 @@ def test_five_long_answers_take_a_few_milliseconds():
         compare(AUTO, "Tell me something.", answers)
         times.append(time.perf_counter() - start)
     assert min(times) < 10e-3
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("[1, 2, 3]", "[3, 2, 1]"), ("[1, 1, 2]", "[1, 2, 2]"), ("('a', 'b')", "('b', 'a')"), ("1 2 3", "3 2 1")],
+)
+def test_order_and_repetition_count_in_a_list(first: str, second: str):
+    assert found("What does f return?", first, second).matrix[0, 1] == 0.0
+    assert found("What does f return?", first, first.replace(" ", "  ")).matrix[0, 1] == 1.0
+
+
+def test_brief_answers_without_spaces_are_still_compared_by_their_words():
+    assert found("日本的首都是哪里？", "东京", "日本的首都是东京。").matrix[0, 1] >= 0.7

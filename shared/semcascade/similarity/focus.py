@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from semcascade.similarity.canonical import canonical
+from semcascade.similarity.canonical import canonical, strip_markup
 from semcascade.similarity.tokens import tokenize
 
 __all__ = ["CONFLICTING", "CONTAINED", "focus", "focus_alike"]
@@ -14,6 +14,8 @@ MAX_TEXT_WORDS, MAX_FOCUS_WORDS = 30, 6
 
 CONTAINED, CONFLICTING = 0.7, 0.4
 """How alike two answers are of which one only says more; the weight of what is shared where both say something else."""
+
+_OPENING = {"[": "]", "(": ")", "{": "}", "<": ">"}
 
 _EMPTY_WORDS = frozenset(
     {
@@ -29,18 +31,27 @@ _EMPTY_WORDS = frozenset(
 def focus(text: str, asked: Collection[str]) -> frozenset[str] | None:
     """Return the words of a brief answer that are neither the question's nor empty; None for other answers.
 
-    An answer that only repeats words of the question keeps them.
+    An answer that only repeats words of the question keeps them. A list or another bracketed value has no such words:
+    there order and repetition count too.
 
     >>> asked = frozenset(tokenize("What is the capital of Japan?"))
     >>> focus("The capital of Japan is Tokyo.", asked)
     frozenset({'tokyo'})
     """
     words = tokenize(canonical(text).text)
-    if len(words) > MAX_TEXT_WORDS:
+    if len(words) > MAX_TEXT_WORDS or _is_value(text, words):
         return None
     said = frozenset(words)
     news = said - _EMPTY_WORDS - frozenset(asked) or said - _EMPTY_WORDS or said
     return news if len(news) <= MAX_FOCUS_WORDS else None
+
+
+def _is_value(text: str, words: list[str]) -> bool:
+    bare = strip_markup(text)
+    bracketed = bare[:1] in _OPENING and bare[-1:] == _OPENING[bare[0]]
+    return bracketed or (
+        len(words) > 1 and all(word.isdigit() or (word.isascii() and len(word) == 1) for word in words)
+    )
 
 
 def focus_alike(first: frozenset[str], second: frozenset[str]) -> float:
