@@ -149,7 +149,7 @@ def test_five_long_answers_take_a_few_milliseconds():
     [("[1, 2, 3]", "[3, 2, 1]"), ("[1, 1, 2]", "[1, 2, 2]"), ("('a', 'b')", "('b', 'a')"), ("1 2 3", "3 2 1")],
 )
 def test_order_and_repetition_count_in_a_list(first: str, second: str):
-    assert found("What does f return?", first, second).matrix[0, 1] == 0.0
+    assert found("What does f return?", first, second).matrix[0, 1] < 0.5
     assert found("What does f return?", first, first.replace(" ", "  ")).matrix[0, 1] == 1.0
 
 

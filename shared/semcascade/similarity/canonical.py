@@ -137,7 +137,7 @@ def _option(plain: str, offered: Mapping[str, str] | None) -> str | None:
 
 
 def _words(folded: str) -> str:
-    """Drop punctuation and articles; what is nothing else stays as it is."""
+    """Drop punctuation and, outside of brackets, articles; what is nothing else stays as it is."""
     text = _GROUPED.sub("", folded)
     kept = []
     for position, character in enumerate(text):
@@ -147,7 +147,8 @@ def _words(folded: str) -> str:
         elif character != "'":
             kept.append(" ")
     words = "".join(kept).split()
-    without = [word for word in words if word not in _ARTICLES]
+    listed = folded[:1] in {"[", "(", "{", "<"}
+    without = [word for word in words if listed or word not in _ARTICLES]
     return " ".join(without or words) or " ".join(folded.split())
 
 
