@@ -27,6 +27,7 @@ from llama_index.core.program.utils import get_program_for_llm
 from pydantic import Field, PrivateAttr, field_serializer
 
 from llamaindex_semcascade.events import reported, reporting_failure
+from llamaindex_semcascade.members import with_llms_as_members
 from llamaindex_semcascade.messages import to_conversation
 from llamaindex_semcascade.responses import to_chat_response, to_completion_response
 from llamaindex_semcascade.settings import ASSUMED_CONTEXT_WINDOW, build_config, request_options
@@ -51,7 +52,7 @@ class SemCascade(FunctionCallingLLM):
     Stands wherever LlamaIndex takes an LLM: `Settings.llm`, query and chat engines, agents, structured prediction.
 
     Args:
-        ensemble: The cheap members: model ids, or mappings with a member's settings.
+        ensemble: The cheap members: model ids, mappings with a member's settings, or LlamaIndex LLMs.
         target: The member that answers what the ensemble cannot.
         tiers: The long form of both.
         config: A configuration, a mapping of settings, or the path of a TOML or JSON file; keyword settings win.
@@ -89,7 +90,7 @@ class SemCascade(FunctionCallingLLM):
 
     _cascade: Cascade = PrivateAttr()
     _transport: Transport | None = PrivateAttr(default=None)
-    _transports: Mapping[str, Transport] | None = PrivateAttr(default=None)
+    _transports: dict[str, Transport] = PrivateAttr(default_factory=dict)
     _known_window: int | None = PrivateAttr(default=None)
     _tools_known: bool | None = PrivateAttr(default=None)
 
@@ -107,12 +108,13 @@ class SemCascade(FunctionCallingLLM):
         **kwargs: Any,
     ) -> None:
         fields = {key: kwargs.pop(key) for key in tuple(kwargs) if key in type(self).model_fields}
-        settings = {"ensemble": ensemble, "target": target, "tiers": tiers, **kwargs}
+        given = {"ensemble": ensemble, "target": target, "tiers": tiers, **kwargs}
+        settings, of_llms = with_llms_as_members(given)
         built = build_config(config, preset=preset, api_key=api_key, settings=settings)
         super().__init__(config=built, **{key: value for key, value in fields.items() if value is not None})
         request_options(self.additional_kwargs, where="additional_kwargs")
-        self._transport, self._transports = transport, transports
-        self._cascade = Cascade(built, transport=transport, transports=transports)
+        self._transport, self._transports = transport, {**of_llms, **(transports or {})}
+        self._cascade = Cascade(built, transport=transport, transports=self._transports)
 
     @classmethod
     def class_name(cls) -> str:

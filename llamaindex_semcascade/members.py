@@ -1,0 +1,189 @@
+"""Existing LlamaIndex LLMs as members of a cascade, with their own settings and clients."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatResponse, ThinkingBlock
+from llama_index.core.callbacks.token_counting import get_tokens_from_response
+from llama_index.core.llms.custom import CustomLLM
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import LLM
+from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
+
+from llamaindex_semcascade.conversations import from_conversation
+from llamaindex_semcascade.messages import tool_calls_of
+from semcascade.config import Member
+from semcascade.errors import BadRequestError
+from semcascade.messages import Candidate, Request, ToolCall, Usage
+from semcascade.transport.base import Delta, Transport
+from semcascade.transport.recorded import whole
+
+__all__ = ["LLMTransport", "with_llms_as_members"]
+
+
+def with_llms_as_members(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Transport]]:
+    """Replace the LLMs among the members of `ensemble`, `target` and `tiers`.
+
+    Returns:
+        The settings, where each LLM is a member that names a transport, and these transports by their names.
+    """
+    transports: dict[str, Transport] = {}
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, LLM):
+            name = _name(value)
+            transport = f"llamaindex-{len(transports) + 1}"
+            transports[transport] = LLMTransport(value)
+            return {"model": f"llamaindex/{name}", "name": name, "transport": transport}
+        if isinstance(value, Mapping):
+            if isinstance(value.get("model"), LLM):
+                return {**replaced(value["model"]), **{key: given for key, given in value.items() if key != "model"}}
+            return {key: replaced(given) if key == "members" else given for key, given in value.items()}
+        return [replaced(item) for item in value] if isinstance(value, list | tuple) else value
+
+    members = {key: replaced(value) for key, value in settings.items() if key in {"ensemble", "target", "tiers"}}
+    return {**settings, **members}, transports
+
+
+def _name(llm: LLM) -> str:
+    """Return the LLM's model; its metadata come last, since for some they take a table of models to load."""
+    return str(getattr(llm, "model_name", None) or getattr(llm, "model", None) or llm.metadata.model_name)
+
+
+class LLMTransport(Transport):
+    """Asks one LlamaIndex LLM.
+
+    Args:
+        llm: The LLM; its settings are left as they are, parameters of a request are given with the call.
+    """
+
+    def __init__(self, llm: LLM) -> None:
+        self.llm = llm
+
+    async def complete(self, member: Member, request: Request, *, timeout: float, sample: int = 0) -> Candidate:
+        """Ask for one whole answer.
+
+        Raises:
+            BadRequestError: If it asks for what a LlamaIndex LLM cannot be asked for.
+        """
+        arguments = self._arguments(member, request)
+        if isinstance(self.llm, CustomLLM):  # its asynchronous methods hold up the loop
+            response = await asyncio.to_thread(self.llm.chat, **arguments)
+        else:
+            response = await self.llm.achat(**arguments)
+        return self._candidate(member, response)
+
+    async def stream(self, member: Member, request: Request, *, timeout: float) -> AsyncIterator[Delta]:
+        """Ask for one answer in pieces; tool calls come whole, with the last one.
+
+        Raises:
+            BadRequestError: If it asks for what a LlamaIndex LLM cannot be asked for.
+        """
+        if isinstance(self.llm, CustomLLM):
+            yield whole(await self.complete(member, request, timeout=timeout))
+            return
+        response, shown = None, 0
+        stream = await self.llm.astream_chat(**self._arguments(member, request))
+        async with aclosing(stream) as responses:
+            async for response in responses:
+                text = response.message.content or ""
+                if len(text) > shown:
+                    yield Delta(text=text[shown:])
+                    shown = len(text)
+        if response is not None:
+            yield dataclasses.replace(whole(self._candidate(member, response)), text="")
+
+    def context_window(self, member: Member) -> int | None:
+        """Return the member's setting, else what the LLM says of itself."""
+        return member.context_window or self.llm.metadata.context_window
+
+    def supports_tools(self, member: Member) -> bool | None:
+        """Say what the LLM says of itself."""
+        return self.llm.metadata.is_function_calling_model
+
+    def _arguments(self, member: Member, request: Request) -> dict[str, Any]:
+        if request.response_format is not None:
+            raise BadRequestError(
+                "a LlamaIndex LLM has no common way to be given a response_format; offer a tool instead",
+                member=member.name,
+            )
+        params = {**member.params, **{key: value for key, value in request.params.items() if value is not None}}
+        messages = from_conversation(request.messages)
+        if not request.tools:
+            return {"messages": messages, **params}
+        if not isinstance(self.llm, FunctionCallingLLM):
+            raise BadRequestError(f"{type(self.llm).__name__} takes no tools", member=member.name)
+        parallel = params.pop("parallel_tool_calls", True)
+        return self.llm._prepare_chat_with_tools_compat(
+            [_Offered(tool["function"]) for tool in request.tools],
+            chat_history=messages,
+            allow_parallel_tool_calls=parallel,
+            **_choice(request.tool_choice),
+            **params,
+        )
+
+    def _candidate(self, member: Member, response: ChatResponse) -> Candidate:
+        message = response.message
+        thoughts = [block.content for block in message.blocks if isinstance(block, ThinkingBlock) and block.content]
+        calls = (call["function"] | {"id": call["id"]} for call in tool_calls_of(message))
+        asked, answered = _tokens(response)
+        usage = Usage(asked, answered) if asked or answered else None
+        return Candidate(
+            member=member.name,
+            text=message.content or "",
+            tool_calls=tuple(ToolCall(call["name"], call["arguments"], call["id"]) for call in calls),
+            reasoning="\n".join(thoughts),
+            usage=usage,
+            cost=None if usage is None else self.price(member, usage),
+            model=self.llm.metadata.model_name,
+        )
+
+
+class _Offered(AsyncBaseTool):
+    """A tool that is offered to a model, and never run here."""
+
+    def __init__(self, function: Mapping[str, Any]) -> None:
+        self._metadata = _OfferedMetadata(description=function.get("description") or "", name=function["name"])
+        self._metadata.parameters = dict(function.get("parameters") or {"type": "object", "properties": {}})
+
+    @property
+    def metadata(self) -> ToolMetadata:
+        return self._metadata
+
+    def call(self, input: Any) -> ToolOutput:  # noqa: A002 - LlamaIndex's own name
+        raise NotImplementedError
+
+    async def acall(self, input: Any) -> ToolOutput:  # noqa: A002 - LlamaIndex's own name
+        raise NotImplementedError
+
+
+class _OfferedMetadata(ToolMetadata):
+    """Tells the schema that the tool came with, which has no class any more."""
+
+    parameters: dict[str, Any]
+
+    def get_parameters_dict(self) -> dict[str, Any]:
+        return self.parameters
+
+
+def _choice(choice: str | Mapping[str, Any] | None) -> dict[str, Any]:
+    if choice is None or choice == "auto":
+        return {}
+    if choice == "required":
+        return {"tool_required": True}
+    return {"tool_choice": choice if isinstance(choice, str) else choice["function"]["name"]}
+
+
+def _tokens(response: ChatResponse) -> Sequence[int]:
+    extra = response.additional_kwargs
+    if "prompt_tokens" in extra:
+        return extra["prompt_tokens"], extra.get("completion_tokens", 0)
+    try:
+        return get_tokens_from_response(response)
+    except (TypeError, ValueError, AttributeError):
+        return 0, 0
