@@ -1,5 +1,6 @@
 """Models that run in processes of their own, with a real runtime and a model of 70 kB."""
 
+import json
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from semcascade.errors import LocalModelError, MissingDependencyError
-from semcascade.transport.local import runtime
+from semcascade.transport.local import runtime, serve
 from semcascade.transport.local.runtime import Runtime, Server, ServerSettings
 from tests.support.tiny_gguf import write_tiny_gguf
 
@@ -246,6 +247,25 @@ def test_it_ends_even_if_the_program_is_killed(script):
     pid = int(script.stdout.readline())
     script.kill()
     assert gone(pid)
+
+
+def test_it_ends_even_if_the_program_is_gone_before_it_answers(settings):
+    order = {"path": str(settings.path), "alias": "tiny", "template": "", "template_kwargs": {}, "key": "k"}
+    order |= {"context": 256, "slots": 1, "threads": 1, "port": 0, "sys_path": [runtime.require_runtime()]}
+    with subprocess.Popen(
+        [sys.executable, "-P", serve.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        process.stdout.close()
+        process.stdin.write(json.dumps(order) + "\n")
+        process.stdin.close()
+        try:
+            assert process.wait(20) == 1
+        finally:
+            process.kill()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of other systems")

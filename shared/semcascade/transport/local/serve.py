@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from typing import Any
 
 ERRORS_ONLY = 1
@@ -29,6 +30,7 @@ def main() -> None:
         json.dump({"address": server.listening_address}, answer)
     silence()
     sys.stdin.read()
+    # Taking a running server down in good order may wait for ever, and there is nothing that it could save.
     os._exit(0)
 
 
@@ -70,4 +72,9 @@ def silence() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BaseException:  # noqa: BLE001 - whatever it was, it must not take the server down on its way out
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
