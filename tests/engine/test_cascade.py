@@ -17,6 +17,7 @@ from semcascade import (
     DeadlineExceededError,
     Delta,
     InputError,
+    LocalModelError,
     Member,
     MemberError,
     Result,
@@ -280,15 +281,47 @@ class Refusing(ScriptedTransport):
             raise AuthenticationError("no key", member=member.name)
 
 
-def test_a_target_that_is_sure_to_fail_raises_before_anything_is_spent():
-    transport = Refusing(AGREE, {"t"})
-    with pytest.raises(AuthenticationError, match="t: no key"):
-        Cascade(ensemble=["a", "b"], target="t", transport=transport).complete(QUESTION)
+class Unready(Refusing):
+    """Cannot get some members ready."""
+
+    async def prepare(self, member):
+        if member.name in self.refused:
+            raise LocalModelError("the disk is full")
+
+    def check(self, member):
+        pass
+
+
+@pytest.mark.parametrize("name", ["a", "t"])
+def test_a_member_that_is_sure_to_fail_raises_before_anything_is_spent(name):
+    transport = Refusing(AGREE, {name})
+    c = Cascade(ensemble=["a", "b"], target="t", transport=transport)
+    for ask in (c.complete, lambda prompt: list(c.stream(prompt))):
+        with pytest.raises(AuthenticationError, match=f"{name}: no key"):
+            ask(QUESTION)
     assert transport.requests == []
+    assert c.complete(QUESTION, member="b").text == "Tokyo."
+
+
+def test_a_member_that_cannot_be_made_ready_is_left_out():
+    result = Cascade(ensemble=["a", "b", "c"], target="t", transport=Unready(AGREE, {"b"})).complete(QUESTION)
+    assert result.text == "Tokyo"
+    assert "the disk is full" in str(result.decision.tiers[0].candidates[1].failure)
+    with pytest.raises(LocalModelError):
+        Cascade(ensemble=["a", "b", "c"], target="t", transport=Unready(AGREE, {"t"})).complete(QUESTION)
+
+
+def test_a_member_that_is_never_ready_does_not_outlive_the_deadline():
+    class Stuck(ScriptedTransport):
+        async def prepare(self, member):
+            await asyncio.Event().wait()
+
+    with pytest.raises(DeadlineExceededError):
+        Cascade(ensemble=["a", "b"], target="t", transport=Stuck(AGREE), deadline=0.1).complete(QUESTION)
 
 
 def test_a_tier_that_cannot_be_scored_is_not_paid_for():
-    transport = Refusing(AGREE, {"a", "b"})
+    transport = Unready(AGREE, {"a", "b"})
     result = Cascade(ensemble=["a", "b", "c"], target="t", transport=transport).complete(QUESTION)
     assert result.text == "It is Tokyo."
     assert [name for name, _ in transport.requests] == ["t"]

@@ -272,7 +272,7 @@ def test_delay_is_latency(server):
 def test_missing_key_names_the_variable():
     with pytest.raises(AuthenticationError, match="OPENAI_API_KEY") as caught:
         Cascade(ensemble=["openai/gpt-5-nano", "openai/gpt-5-mini"], target="openai/gpt-5").complete(QUESTION)
-    assert caught.value.member == "openai/gpt-5"
+    assert caught.value.member == "openai/gpt-5-nano"
     with pytest.raises(AuthenticationError, match="MY_OWN_KEY"):
         LiteLLMTransport().check(Member(model="openai/gpt-5", api_key_env="MY_OWN_KEY"))
 

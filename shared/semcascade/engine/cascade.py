@@ -88,7 +88,7 @@ class Cascade:
 
         Raises:
             InputError: If the prompt or an option is wrong.
-            MemberError: If the target is sure to fail (no key, unknown model), before anything is spent.
+            MemberError: If a member is sure to fail (no key, unknown model), before anything is spent.
             CascadeError: If no path led to an answer.
         """
         return EngineLoop.shared().run(self._complete(self._query(prompt, options)))

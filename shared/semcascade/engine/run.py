@@ -53,6 +53,7 @@ class QueryRun:
         self._deadline = Deadline.after(plan.config.deadline)
         self._records: list[TierRecord] = []
         self._failures: list[MemberError] = []
+        self._unready: dict[int, Candidate] = {}
         self._first_token_s: float | None = None
         self.decision: Decision | None = None
         """The record, once there is an answer or an error."""
@@ -66,7 +67,7 @@ class QueryRun:
 
         Raises:
             CascadeError: If no path led to an answer.
-            MemberError: If the target is sure to fail, before anything is spent.
+            MemberError: If a member is sure to fail (no key, unknown model), before anything is spent.
         """
         accepted = await self._cheap_tiers()
         if accepted is not None:
@@ -104,7 +105,7 @@ class QueryRun:
 
     async def _cheap_tiers(self) -> Result | None:
         """Ask every tier but the last; return the first accepted answer."""
-        await self._check_target()
+        await self._make_ready()
         if self._only is not None:
             return None
         for tier, scorer in zip(self._config.tiers, self._plan.scorers, strict=False):
@@ -114,20 +115,41 @@ class QueryRun:
                 return self._result(record.candidates[record.chosen], tier.name, record.reason)
         return None
 
-    async def _check_target(self) -> None:
-        transport = self._plan.transports.of(self._target)
-        await transport.prepare(self._target)
-        transport.check(self._target)
+    async def _make_ready(self) -> None:
+        """Get every member ready; wrong settings are told here, before anything is spent.
+
+        A member that cannot be made ready is left out of its tier; the target's failure is raised.
+        """
+        members = self._config.members() if self._only is None else (self._only,)
+        errors = await asyncio.gather(*(self._prepare(member) for member in members))
+        for member, error in zip(members, errors, strict=True):
+            if error is None:
+                self._plan.transports.of(member).check(member)
+            elif member is self._target:
+                raise error
+            else:
+                self._unready[id(member)] = failed(member, as_member_error(error, member))
+
+    async def _prepare(self, member: Member) -> SemcascadeError | None:
+        left = self._deadline.remaining()
+        try:
+            async with asyncio.timeout(None if left == float("inf") else left):
+                await self._plan.transports.of(member).prepare(member)
+        except TimeoutError:
+            return DeadlineExceededError(f"{member.name} was not ready before the query's deadline")
+        except SemcascadeError as error:
+            return error
+        return None
 
     async def _ask_tier(self, tier: Tier, scorer: TierScorer) -> TierRecord:
         started = time.monotonic()
-        refused = await self._refused(tier)
-        askable = sum(member.samples for member in tier.members if member.name not in refused)
+        unready = {m.name: self._unready[id(m)] for m in tier.members if id(m) in self._unready}
+        askable = sum(member.samples for member in tier.members if member.name not in unready)
         if askable < scorer.quorum:
-            candidates = tuple(refused.values())
+            candidates = tuple(unready.values())
             reason = f"only {askable} of {tier.answers} answers could be asked for, {scorer.quorum} are needed"
         else:
-            candidates = await self._fan_out(tier, refused)
+            candidates = await self._fan_out(tier, unready)
             reason = ""
         answers = [candidate for candidate in candidates if candidate.ok]
         self._failures += [candidate.failure for candidate in candidates if candidate.failure]
@@ -138,24 +160,12 @@ class QueryRun:
         scored = await scorer.score(Query.of(self._request), answers)
         return _record(tier, candidates, answers, scored, time.monotonic() - started)
 
-    async def _refused(self, tier: Tier) -> dict[str, Candidate]:
-        """Return the members that are sure to fail, each with its failure."""
-        refused: dict[str, Candidate] = {}
-        for member in tier.members:
-            transport = self._plan.transports.of(member)
-            try:
-                await transport.prepare(member)
-                transport.check(member)
-            except SemcascadeError as error:
-                refused[member.name] = failed(member, as_member_error(error, member))
-        return refused
-
-    async def _fan_out(self, tier: Tier, refused: dict[str, Candidate]) -> tuple[Candidate, ...]:
+    async def _fan_out(self, tier: Tier, unready: dict[str, Candidate]) -> tuple[Candidate, ...]:
         async with asyncio.TaskGroup() as group:
             tasks: list[Candidate | asyncio.Task[Candidate]] = []
             for member in tier.members:
-                if member.name in refused:
-                    tasks.append(refused[member.name])
+                if member.name in unready:
+                    tasks.append(unready[member.name])
                     continue
                 transport = self._plan.transports.of(member)
                 patience = Patience.of(member, self._config, self._deadline)
