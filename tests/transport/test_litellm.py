@@ -18,7 +18,7 @@ from semcascade.errors import (
     ServerError,
 )
 from semcascade.messages import Request
-from semcascade.transport.litellm import LiteLLMTransport, request_body
+from semcascade.transport.litellm import LiteLLMTransport, _arguments, request_body
 from tests.support.openai_server import (
     Delay,
     EmptyChoices,
@@ -326,6 +326,12 @@ def test_the_requests_parameters_win_over_the_members():
     member = Member.model_validate({"model": "openai/a", "temperature": 0.1, "top_p": 0.5})
     body = request_body(member, Request(({"role": "user", "content": "x"},), params={"temperature": 0.9, "stop": None}))
     assert body == {"temperature": 0.9, "top_p": 0.5, "messages": [{"role": "user", "content": "x"}]}
+
+
+@pytest.mark.parametrize(("model", "sent"), [("openai/mine", True), ("ollama_chat/llama3.2", False)])
+def test_a_wish_is_left_out_where_the_provider_does_not_take_it(model, sent):
+    request = Request(({"role": "user", "content": "x"},), params={"parallel_tool_calls": False})
+    assert ("parallel_tool_calls" in _arguments(Member(model=model), request, 1.0)) == sent
 
 
 def test_every_error_is_a_member_error():

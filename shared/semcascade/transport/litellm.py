@@ -174,6 +174,8 @@ def _arguments(member: Member, request: Request, timeout: float) -> dict[str, An
         arguments["api_key"] = "none"  # a service of one's own needs no key, but the client insists on one
     if request.tools:
         arguments["_skip_mcp_handler"] = True  # else LiteLLM wants the package mcp as soon as there are tools
+    if "parallel_tool_calls" in arguments and not _takes(member, "parallel_tool_calls"):
+        del arguments["parallel_tool_calls"]  # LiteLLM would refuse the request, over what is no more than a wish
     return arguments | {
         "model": member.model,
         "timeout": timeout,
@@ -181,6 +183,12 @@ def _arguments(member: Member, request: Request, timeout: float) -> dict[str, An
         "num_retries": 0,
         "cache": {"no-cache": True, "no-store": True},
     }
+
+
+def _takes(member: Member, parameter: str) -> bool:
+    """Say whether LiteLLM knows the provider to take a parameter of OpenAI's."""
+    provider = member.params.get("custom_llm_provider")
+    return parameter in (litellm().get_supported_openai_params(member.model, custom_llm_provider=provider) or ())
 
 
 def _known_of(member: Member) -> Mapping[str, Any]:
