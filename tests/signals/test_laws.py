@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 from scipy.stats import entropy
 
 from semcascade.signals import Evidence, centrality, complete_link, greedy, signals
-from semcascade.signals.clusters import cluster_sizes
+from semcascade.clusters import cluster_sizes
 
 
 @st.composite

@@ -21,11 +21,13 @@ from semcascade.errors import (
     ServerError,
 )
 from semcascade.messages import Candidate
-from semcascade.similarity import PaidCall, Query, acompare, compare, get_similarity
+from semcascade.similarity import PaidCall, Query, acompare, compare, get_similarity, local_models
 from semcascade.similarity import embedding as module
+from semcascade.similarity.cache import TextCache
 from semcascade.similarity.embedding import Embedding
-from semcascade.similarity.vectors import Embedded, VectorCache, cosines
+from semcascade.similarity.vectors import Embedded, cosines
 from tests.support.openai_server import OpenAIServer, Status, closed_address
+from tests.support.tiny_models import sentence_model
 
 A, B, C = "the river runs to the sea", "a river runs into a sea", "tax law of the year"
 
@@ -38,27 +40,8 @@ def said(*texts: str) -> list[Candidate]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A directory with a two-layer model of random weights that reads 16 tokens."""
     pytest.importorskip("sentence_transformers")
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    words = f"{A} {B} {C} long".split()
-    base = tmp_path_factory.mktemp("base")
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(set(words))]
-    (base / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
-    torch.manual_seed(0)
-    shape = BertConfig(
-        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=16,
-    )  # fmt: skip
-    BertModel(shape).save_pretrained(base)
-    BertTokenizerFast(str(base / "vocab.txt"), model_max_length=16).save_pretrained(base)
-    transformer = Transformer(str(base), max_seq_length=16)
-    built = tmp_path_factory.mktemp("tiny")
-    SentenceTransformer(modules=[transformer, Pooling(32)], device="cpu").save(str(built))
-    yield built
-    module._MODELS.clear()
+    yield sentence_model(tmp_path_factory.mktemp("embedding"), f"{A} {B} {C} long".split())
+    local_models.forget_models()
 
 
 @pytest.fixture
@@ -129,7 +112,7 @@ def test_the_users_thread_setting_is_restored(tiny: Path):
 
 
 def test_many_threads_load_one_model(tiny: Path):
-    module._MODELS.clear()
+    local_models.forget_models()
     results: list[float] = []
     start = threading.Barrier(4)
 
@@ -144,12 +127,12 @@ def test_many_threads_load_one_model(tiny: Path):
         thread.join()
     assert len(results) == 4
     assert len(set(results)) == 1
-    assert len(module._MODELS) == 1
+    assert len(local_models._MODELS) == 1
 
 
 def test_an_unknown_model_is_a_clear_error(tmp_path: Path):
     (tmp_path / "model").mkdir()
-    with pytest.raises(ConfigError, match="cannot load the embedding model") as caught:
+    with pytest.raises(ConfigError, match="cannot load the model") as caught:
         compare(Embedding(str(tmp_path / "model")), "q", said(A, B))
     assert caught.value.field == "similarity.model"
 
@@ -258,17 +241,21 @@ def test_replies_without_the_vectors_are_refused(data: object, monkeypatch: pyte
 
 
 def test_the_cache_forgets_what_was_not_used_for_longest():
-    cache = VectorCache(2)
-    for name in "ab":
-        cache.put(name, Embedded(np.zeros(1)))
-    assert cache.get("a") is not None
-    cache.put("c", Embedded(np.ones(1)))
-    assert cache.get("b") is None
-    assert cache.get("a") is not None
-    assert cache.get("c") is not None
-    nothing = VectorCache(0)
-    nothing.put("a", Embedded(np.zeros(1)))
+    cache: TextCache[int] = TextCache(2)
+    cache.put(1, "a")
+    cache.put(2, "b")
+    assert cache.get("a") == 1
+    cache.put(3, "c")
+    assert [cache.get(name) for name in "abc"] == [1, None, 3]
+    nothing: TextCache[int] = TextCache(0)
+    nothing.put(1, "a")
     assert nothing.get("a") is None
+
+
+def test_groups_of_texts_are_told_apart():
+    cache: TextCache[int] = TextCache(9)
+    cache.put(1, "ab", "c")
+    assert (cache.get("ab", "c"), cache.get("a", "bc"), cache.get("abc"), cache.get("c", "ab")) == (1, None, None, None)
 
 
 def test_vectors_of_zeros_are_like_no_other():

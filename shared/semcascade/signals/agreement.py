@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from semcascade.clusters import cluster_sizes
 from semcascade.signals.base import Evidence, FloatArray, Signal
-from semcascade.signals.clusters import cluster_sizes
 
 __all__ = ["AGREEMENT", "AGREEMENT_MEAN", "AGREEMENT_PRIMARY", "MAJORITY", "NUM_SETS", "centrality"]
 

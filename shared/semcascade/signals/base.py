@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from semcascade.signals.clusters import complete_link
+from semcascade.clusters import complete_link
 
 __all__ = ["NEEDS", "Evidence", "FloatArray", "Score", "Signal"]
 

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
+from semcascade.clusters import cluster_sizes
 from semcascade.signals.base import Evidence, FloatArray, Signal
-from semcascade.signals.clusters import cluster_sizes
 
 __all__ = [
     "SEMANTIC_ENTROPY",

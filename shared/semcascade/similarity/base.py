@@ -109,6 +109,13 @@ class Similarity(ABC):
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Compare every pair of answers to the query; each of them says something."""
 
+    def prepare(self) -> None:  # noqa: B027 - most similarities are ready as they are
+        """Load what the first comparison would wait for; called before anything is spent, in a worker thread.
+
+        Raises:
+            SemcascadeError: If a package, a model or a key is missing.
+        """
+
     async def acompare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Compare without blocking the event loop; remote similarities override this one."""
         if self.heavy:

@@ -30,6 +30,7 @@ _SIMILARITIES: Registry[Any] = Registry(
         "token_f1": f"{_PACKAGE}.lexical:TokenF1",
         "chrf": f"{_PACKAGE}.lexical:ChrF",
         "embedding": f"{_PACKAGE}.embedding:Embedding",
+        "entailment": f"{_PACKAGE}.entailment:Entailment",
         "tool_calls": f"{_PACKAGE}.structured:ToolCalls",
         "json": f"{_PACKAGE}.structured:Json",
         "code": f"{_PACKAGE}.code:Code",

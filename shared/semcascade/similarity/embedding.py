@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +10,18 @@ from pydantic import ValidationError
 
 from semcascade._litellm import litellm
 from semcascade.config import Member
-from semcascade.errors import AuthenticationError, ConfigError, MalformedReplyError, MissingDependencyError
+from semcascade.errors import AuthenticationError, ConfigError, MalformedReplyError
 from semcascade.messages import Candidate
 from semcascade.provider_errors import provider_error
-from semcascade.redaction import redact
 from semcascade.similarity.base import Comparison, PaidCall, Query, Similarity, answer_text
-from semcascade.similarity.vectors import Embedded, VectorCache, cosines
+from semcascade.similarity.cache import TextCache
+from semcascade.similarity.local_models import BACKENDS, local_model, too_long
+from semcascade.similarity.vectors import Embedded, cosines
 
 __all__ = ["DEFAULT_MODEL", "Embedding"]
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 REMOTE_PREFIX = "litellm/"
-BACKENDS = ("torch", "onnx", "openvino")
 
 
 class Embedding(Similarity):
@@ -72,7 +71,7 @@ class Embedding(Similarity):
         self.model, self.same_at = model, same_at
         self.remote = model.startswith(REMOTE_PREFIX)
         self.heavy = not self.remote
-        self._cache = VectorCache(cache_size)
+        self._cache: TextCache[Embedded] = TextCache(cache_size)
         self._local = (model, backend, device)
         try:
             self._service = Member(
@@ -81,6 +80,14 @@ class Embedding(Similarity):
         except ValidationError as error:
             first = error.errors()[0]
             raise ConfigError(first["msg"], field=f"similarity.{first['loc'][0]}") from None
+
+    def prepare(self) -> None:
+        """Load a local model; look for the key of a service."""
+        if self.remote:
+            self._request([])
+            return
+        with local_model("SentenceTransformer", *self._local):
+            pass
 
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Compare every pair of answers, in this thread."""
@@ -118,7 +125,7 @@ class Embedding(Similarity):
 
     def _keep(self, texts: Sequence[str], embedded: Sequence[Embedded]) -> dict[str, Embedded]:
         for text, one in zip(texts, embedded, strict=True):
-            self._cache.put(text, one)
+            self._cache.put(one, text)
         return dict(zip(texts, embedded, strict=True))
 
     def _comparison(
@@ -164,51 +171,9 @@ class Embedding(Similarity):
         return self._comparison(texts, known | new, (paid,))
 
 
-_MODELS: dict[tuple[str, str, str | None], Any] = {}
-_LOCK = threading.Lock()
-
-
-def _model(name: str, backend: str, device: str | None) -> Any:
-    """Load a model once in this process."""
-    key = (name, backend, device)
-    if key not in _MODELS:
-        try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise MissingDependencyError(
-                "sentence-transformers", extra="embeddings", purpose="comparing answers by embedding"
-            ) from error
-        try:
-            _MODELS[key] = SentenceTransformer(name, backend=backend, device=device)
-        except Exception as error:
-            message = f"cannot load the embedding model {name!r}: {redact(str(error))[:500]}"
-            raise ConfigError(message, field="similarity.model") from error
-    return _MODELS[key]
-
-
 def _encode(texts: list[str], name: str, backend: str, device: str | None) -> list[Embedded]:
-    """Embed texts locally, one batch at a time in the whole process.
-
-    One torch thread: for a few short texts, more of them only get into each other's way.
-    """
-    with _LOCK:
-        model = _model(name, backend, device)
-        import torch
-
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            vectors = model.encode(texts, convert_to_numpy=True, show_progress_bar=False)
-        finally:
-            torch.set_num_threads(threads)
-        cut = _cut(model, texts)
+    """Embed texts locally, in one batch."""
+    with local_model("SentenceTransformer", name, backend, device) as model:
+        vectors = model.encode(texts, convert_to_numpy=True, show_progress_bar=False)
+        cut = too_long(model.tokenizer, model.max_seq_length, texts)
     return [Embedded(np.asarray(vector, dtype=np.float64), lost) for vector, lost in zip(vectors, cut, strict=True)]
-
-
-def _cut(model: Any, texts: Sequence[str]) -> list[bool]:
-    """Say which texts have more tokens than the model reads."""
-    limit, tokenizer = model.max_seq_length, model.tokenizer
-    if not isinstance(limit, int) or not callable(tokenizer):
-        return [False] * len(texts)
-    tokens = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
-    return [len(line) > limit for line in tokens]

@@ -1,17 +1,14 @@
-"""Vectors of texts that were embedded before."""
+"""Vectors of texts."""
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 
 from semcascade.similarity.base import FloatArray
 
-__all__ = ["Embedded", "VectorCache", "cosines"]
+__all__ = ["Embedded", "cosines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,34 +17,6 @@ class Embedded:
 
     vector: FloatArray
     cut: bool = False
-
-
-class VectorCache:
-    """The vectors of the texts that were used last. Safe to use from many threads.
-
-    Args:
-        size: How many to keep.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._kept: OrderedDict[bytes, Embedded] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, text: str) -> Embedded | None:
-        """Return what is known of a text."""
-        key = _digest(text)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def put(self, text: str, embedded: Embedded) -> None:
-        """Keep a text's vector, and forget the one that was not used for longest when there are too many."""
-        with self._lock:
-            self._kept[_digest(text)] = embedded
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
 
 
 def cosines(vectors: FloatArray) -> FloatArray:
@@ -61,7 +30,3 @@ def cosines(vectors: FloatArray) -> FloatArray:
     matrix: FloatArray = np.clip(unit @ unit.T, 0.0, 1.0)
     np.fill_diagonal(matrix, 1.0)
     return matrix
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
