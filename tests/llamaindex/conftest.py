@@ -8,14 +8,26 @@ from tests.llamaindex.models import SCATTER, scripted, served
 from tests.support.openai_server import OpenAIServer
 
 
-@pytest.fixture(params=["agreed", "deferred", "served"])
-def llm(request):
-    """The cascade: its members agree, its target answers, or all of it over HTTP."""
-    if request.param != "served":
-        yield scripted(SCATTER if request.param == "deferred" else None)
-        return
+@pytest.fixture(scope="session")
+def service():
+    """One service for all tests that need no script: LiteLLM keeps clients for each address it has seen."""
     with OpenAIServer() as server:
-        yield served(server)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def scattered_service():
+    """A service whose cheap models never agree."""
+    with OpenAIServer(dict(SCATTER)) as server:
+        yield server
+
+
+@pytest.fixture(params=["agreed", "deferred", "served"])
+def llm(request, service):
+    """The cascade: its members agree, its target answers, or all of it over HTTP."""
+    if request.param == "served":
+        return served(service)
+    return scripted(SCATTER if request.param == "deferred" else None)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLM
 
 from tests.llamaindex.contract import CHAT, COMPLETE, FunctionCallingContract, LLMContract
 from tests.llamaindex.models import SCATTER, scripted, served
-from tests.support.openai_server import OpenAIServer
 
 
 class TestScripted(FunctionCallingContract):
@@ -30,18 +29,16 @@ class TestServed(FunctionCallingContract):
     """Through LiteLLM and HTTP."""
 
     @pytest.fixture
-    def llm(self):
-        with OpenAIServer() as server:
-            yield served(server)
+    def llm(self, service):
+        return served(service)
 
 
 class TestServedDeferred(FunctionCallingContract):
     """Through LiteLLM and HTTP, streamed by the target."""
 
     @pytest.fixture
-    def llm(self):
-        with OpenAIServer(SCATTER) as server:
-            yield served(server)
+    def llm(self, scattered_service):
+        return served(scattered_service)
 
 
 _REPEATS = "the method calls another one, which reports itself, too"
