@@ -7,7 +7,6 @@ question's words, and, for function calling, calls the tool that a question name
 
 import asyncio
 import copy
-import inspect
 import json
 import logging
 import pickle
@@ -25,90 +24,26 @@ from llama_index.core.base.llms.types import (
     TextBlock,
     ToolCallBlock,
 )
-from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload, TokenCountingHandler
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.callbacks import CallbackManager, EventPayload, TokenCountingHandler
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
-from llama_index.core.tools import FunctionTool
-from pydantic import BaseModel
 
-CHAT = ("chat", "achat", "stream_chat", "astream_chat")
-COMPLETE = ("complete", "acomplete", "stream_complete", "astream_complete")
-WITH_TOOLS = ("chat_with_tools", "achat_with_tools", "stream_chat_with_tools", "astream_chat_with_tools")
-PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c636060606000000005000157"
-    "a1c1a80000000049454e44ae426082"
+from tests.llamaindex.helpers import (
+    ASKED,
+    CHAT,
+    CLOCK,
+    COMPLETE,
+    PIXEL,
+    WEATHER,
+    WITH_TOOLS,
+    CountingHandler,
+    Weather,
+    recorded_events,
+    replies,
+    said,
+    user,
 )
-
-
-async def replies(llm, method, *args, **kwargs):
-    """Call any of the methods and return its responses: one, or those of its stream."""
-    given = getattr(llm, method)(*args, **kwargs)
-    if inspect.isawaitable(given):
-        given = await given
-    if isinstance(given, AsyncGenerator):
-        return [response async for response in given]
-    return list(given) if isinstance(given, Generator) else [given]
-
-
-def user(text):
-    return ChatMessage(role="user", content=text)
-
-
-def said(response):
-    return response.message.content if isinstance(response, ChatResponse) else response.text
-
-
-class Recorder(BaseEventHandler):
-    """Keeps the instrumentation's events."""
-
-    events: list
-
-    @classmethod
-    def class_name(cls):
-        return "Recorder"
-
-    def handle(self, event, **kwargs):
-        self.events.append(event)
-
-    def named(self, name):
-        return [event for event in self.events if event.class_name() == name]
-
-
-class recorded_events:  # noqa: N801 - used like a function
-    """Record the instrumentation's events while entered."""
-
-    def __enter__(self):
-        self.recorder = Recorder(events=[])
-        self.handlers = get_dispatcher().event_handlers
-        self.handlers.append(self.recorder)
-        return self.recorder
-
-    def __exit__(self, *exc):
-        self.handlers.remove(self.recorder)
-
-
-class Weather(BaseModel):
-    """The weather somewhere."""
-
-    city: str = "Paris"
-    days: int = 1
-
-
-def weather(city: str = "Paris", days: int = 1) -> str:
-    """Tell the weather of a city for some days."""
-    return f"{city}: sunny for {days} days"
-
-
-def clock(city: str = "Paris") -> str:
-    """Tell the time in a city."""
-    return f"noon in {city}"
-
-
-WEATHER, CLOCK = FunctionTool.from_defaults(weather), FunctionTool.from_defaults(clock)
-ASKED = 'What does weather say about "Rome" for 3 days?'
 
 
 class LLMContract:
@@ -264,7 +199,7 @@ class LLMContract:
 
     @pytest.mark.parametrize("method", [*CHAT, *COMPLETE])
     async def test_one_callback_a_call(self, llm, method):
-        counter = _CountingHandler()
+        counter = CountingHandler()
         llm.callback_manager = CallbackManager([counter])
         last = (await replies(llm, method, [user("sky")] if "chat" in method else "sky"))[-1]
         assert counter.started == 1
@@ -469,19 +404,3 @@ class FunctionCallingContract(LLMContract):
             assert isinstance(answer.raw, Weather)
             assert Weather.model_validate_json(said(answer)) == answer.raw
         assert isinstance(structured.complete("the weather").raw, Weather)
-
-
-class _CountingHandler(TokenCountingHandler):
-    """Counts the LLM's callbacks."""
-
-    def __init__(self):
-        super().__init__(tokenizer=str.split)
-        self.started, self.ended = 0, []
-
-    def on_event_start(self, event_type, payload=None, event_id="", parent_id="", **kwargs):
-        self.started += event_type == CBEventType.LLM
-        return event_id
-
-    def on_event_end(self, event_type, payload=None, event_id="", **kwargs):
-        if event_type == CBEventType.LLM:
-            self.ended.append(payload)

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from semcascade import ToolCall
 from semcascade.messages import content_text
-from tests.llamaindex.contract import ASKED, recorded_events, weather
+from tests.llamaindex.helpers import ASKED, recorded_events, weather
 from tests.llamaindex.models import SCATTER, scripted
 
 

@@ -5,7 +5,8 @@ from typing import ClassVar
 import pytest
 from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLM
 
-from tests.llamaindex.contract import CHAT, COMPLETE, FunctionCallingContract, LLMContract
+from tests.llamaindex.contract import FunctionCallingContract, LLMContract
+from tests.llamaindex.helpers import CHAT, COMPLETE
 from tests.llamaindex.models import SCATTER, scripted, served
 
 

@@ -16,7 +16,8 @@ from llamaindex_semcascade import SemCascade
 from llamaindex_semcascade.conversations import from_conversation
 from llamaindex_semcascade.messages import to_conversation
 from semcascade import CascadeError, InputError, ScriptedTransport, ToolCall
-from tests.llamaindex.contract import CHAT, PIXEL, WEATHER, FunctionCallingContract, replies, said, user
+from tests.llamaindex.contract import FunctionCallingContract
+from tests.llamaindex.helpers import CHAT, PIXEL, WEATHER, replies, said, user
 from tests.llamaindex.models import MEMBERS, SCATTER, scripted, think
 
 

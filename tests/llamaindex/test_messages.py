@@ -24,7 +24,7 @@ from llama_index.core.base.llms.types import (
 from llamaindex_semcascade.messages import to_chat_message, to_conversation
 from semcascade import Candidate, InputError, ToolCall, Usage
 from semcascade.messages import as_conversation
-from tests.llamaindex.contract import PIXEL
+from tests.llamaindex.helpers import PIXEL
 
 PDF = b"%PDF-1.4 not much of a document \xe2\xe3"
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt \xff"

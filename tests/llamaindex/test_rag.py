@@ -11,7 +11,7 @@ from llama_index.core.question_gen import LLMQuestionGenerator
 from llama_index.core.response_synthesizers import ResponseMode
 from llama_index.core.tools import QueryEngineTool
 
-from tests.llamaindex.contract import recorded_events
+from tests.llamaindex.helpers import recorded_events
 from tests.llamaindex.models import scripted
 
 FACTS = [

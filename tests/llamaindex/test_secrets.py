@@ -8,7 +8,7 @@ import pytest
 
 from llamaindex_semcascade import SemCascade
 from semcascade import CascadeError
-from tests.llamaindex.contract import recorded_events, user
+from tests.llamaindex.helpers import recorded_events, user
 from tests.support.openai_server import OpenAIServer, Status
 
 KEY, HEADER = "sk-very-secret-000001", "Bearer very-secret-000002"
