@@ -62,15 +62,16 @@ def test_every_similarity_is_named():
     assert {"agreement", "semantic_entropy", "majority", "snne", "eigv"} <= documented & set(signals())
 
 
-def _without_times(text):
+def _without_what_varies(text):
+    """Drop times, and the cities that models invent: these differ from run to run."""
     text = re.sub(r"\d+\.\d\d s", "# s", text)
-    text = re.sub(r"(?<=by auto: )\s*(\w+)\s+(\w+)", r"\1 \2", text)
+    text = re.sub(r"(smollm2-\w+) +\S.*? +0\.00", r"\1 # 0.00", text)
     return [re.sub(r"[ ─]+", " ", line).strip() for line in text.splitlines() if line.strip(" ─")]
 
 
 @pytest.mark.slow
 @pytest.mark.network
-@pytest.mark.parametrize(("question", "output"), zip(["Japan", "Canada"], OUTPUTS, strict=True))
+@pytest.mark.parametrize(("question", "output"), zip(["Japan", "Burkina Faso"], OUTPUTS, strict=True))
 def test_decisions_look_like_that(question, output):
     command = [sys.executable, "-m", "semcascade", "ask", "--preset", "local", "--explain"]
     done = subprocess.run(
@@ -78,7 +79,7 @@ def test_decisions_look_like_that(question, output):
         env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     shown = [line for line in done.stderr.splitlines() if not line.startswith("fetching")]
-    assert _without_times(done.stdout + "\n".join(shown)) == _without_times(output)
+    assert _without_what_varies(done.stdout + "\n".join(shown)) == _without_what_varies(output)
 
 
 @pytest.mark.slow
