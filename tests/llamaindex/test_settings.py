@@ -13,8 +13,6 @@ from tests.llamaindex.helpers import WEATHER, said, user
 from tests.llamaindex.models import MEMBERS, scripted, served
 from tests.support.openai_server import OpenAIServer, Status
 
-SCATTERED = {"cheap-1": "Lyon", "cheap-2": "Nice", "cheap-3": "Lille", "big": "The capital is Paris."}
-
 
 def decision_of(response):
     return response.additional_kwargs["semcascade"]
