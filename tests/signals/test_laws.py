@@ -15,8 +15,8 @@ from scipy.spatial.distance import squareform
 from scipy.special import logsumexp
 from scipy.stats import entropy
 
-from semcascade.signals import Evidence, centrality, complete_link, greedy, signals
 from semcascade.clusters import cluster_sizes
+from semcascade.signals import Evidence, centrality, complete_link, greedy, signals
 
 
 @st.composite
