@@ -155,3 +155,19 @@ def test_order_and_repetition_count_in_a_list(first: str, second: str):
 
 def test_brief_answers_without_spaces_are_still_compared_by_their_words():
     assert found("日本的首都是哪里？", "东京", "日本的首都是东京。").matrix[0, 1] >= 0.7
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "alike"),
+    [
+        ("443", "Port 443", 0.7),
+        ("443", "Port 80", 0.0),
+        ("443", "Ports 443 and 80", 0.0),
+        ("six years", "6 years", 1.0),
+        ("twenty-one days", "21 days", 1.0),
+        ("twenty-one days", "20 days", 0.0),
+        ("Two Towers", "2", 0.0),
+    ],
+)
+def test_a_number_is_the_same_with_a_word_around_it(first: str, second: str, alike: float):
+    assert found("Which one, and how many?", first, second).matrix[0, 1] == pytest.approx(alike)

@@ -124,9 +124,20 @@ def _stated_alike(first: _View, second: _View) -> float:
         return 0.0
     if first.form.same(second.form):
         return 1.0
+    if first.form.words is not second.form.words:
+        return _number_within(first, second)
     if first.focus is None or second.focus is None or not (first.form.words and second.form.words):
         return 0.0
     return focus_alike(first.focus, second.focus)
+
+
+def _number_within(first: _View, second: _View) -> float:
+    """How alike a bare number and a few words are: the words may do no more than say what the number counts."""
+    bare, other = (second, first) if first.form is not None and first.form.words else (first, second)
+    if bare.form is None or other.form is None or bare.form.quantity is None:
+        return 0.0
+    numbers = [word for word in other.form.text.split() if word[0].isdigit()]
+    return CONTAINED if numbers == [bare.form.text] else 0.0
 
 
 def _mentions(first: _View, second: _View) -> bool:

@@ -28,7 +28,7 @@ _FRACTION = re.compile(rf"([-+]?)(?:(\d+)\s+)?({_DIGITS})\s?/\s?({_DIGITS})")
 _LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}")
 _CURRENCY = {"$": "dollar", "us$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
 _QUANTITY = re.compile(
-    rf"(?P<sign>[-+]?)\s?(?P<currency>us\$|[$€£¥₹])?\s?(?P<number>.*?\d[\d.,]*|[a-z -]+?)"
+    rf"(?P<sign>[-+]?)\s?(?P<currency>us\$|[$€£¥₹])?\s?(?P<number>.*?\d[\d.,]*)"
     rf"(?:\s?(?P<scale>{'|'.join(_SCALES)})s?)?(?:\s?(?P<unit>[%°€$£¥]?[^\W\d_]*(?:[ /][^\W\d_]+){{0,2}}[²³]?))?"
 )
 _UNITS = {
@@ -116,16 +116,18 @@ def parse_number(text: str) -> Fraction | None:
 def parse_quantity(text: str) -> Quantity | None:
     """Return the number with its unit that a whole text is, or None.
 
-    >>> parse_quantity("$1.5 million"), parse_quantity("3 hours")
-    (Quantity(value=Fraction(1500000, 1), unit='dollar'), Quantity(value=Fraction(3, 1), unit='hour'))
+    >>> parse_quantity("$1.5 million"), parse_quantity("twenty-one days")
+    (Quantity(value=Fraction(1500000, 1), unit='dollar'), Quantity(value=Fraction(21, 1), unit='day'))
     """
     number = parse_number(text)
     if number is not None:
         return Quantity(number)
     text = _ascii_number(text)
-    match = _QUANTITY.fullmatch(text) if len(text) <= 80 else None
-    if match is None:
+    if len(text) > 80:
         return None
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        return _quantity_in_words(text)
     number = parse_number(match["number"].strip())
     if number is None:
         return None
@@ -171,6 +173,17 @@ def _ascii_number(text: str) -> str:
     if not text.isascii():
         text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
     return text
+
+
+def _quantity_in_words(text: str) -> Quantity | None:
+    """Read number words in front of a known unit; before any other word they may be part of a name."""
+    words = text.split()
+    for size in (1, 2, 3):
+        unit = _UNITS.get(" ".join(words[-size:]))
+        number = _from_words(" ".join(words[:-size])) if unit and len(words) > size else None
+        if unit and number is not None:
+            return Quantity(number, unit)
+    return None
 
 
 def _value(digits: str) -> Fraction:
