@@ -1,25 +1,16 @@
-"""What a cascade can do: what every member that may answer can do.
-
-The table is LiteLLM's own, read from its file: importing LiteLLM takes seconds, and a chat model's constructor
-must not.
-"""
+"""What a cascade can do: what every member that may answer can do."""
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Iterable, Mapping
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, cast
 
 from langchain_core.language_models.model_profile import ModelProfile
 
 from semcascade.config import Member
+from semcascade.model_table import known_of
 
 __all__ = ["combined_profile", "member_profile"]
-
-_TABLE = "model_prices_and_context_window_backup.json"
 
 _ABILITIES = {
     "image_inputs": "supports_vision",
@@ -34,8 +25,6 @@ _ABILITIES = {
 """LangChain's word for an ability, and LiteLLM's."""
 
 _LIMITS = ("max_input_tokens", "max_output_tokens")
-
-_KEPT = ("litellm_provider", *_LIMITS, *_ABILITIES.values())
 
 
 def combined_profile(members: Iterable[Member]) -> ModelProfile:
@@ -62,33 +51,11 @@ def combined_profile(members: Iterable[Member]) -> ModelProfile:
 
 def member_profile(member: Member) -> dict[str, Any]:
     """Return what is known of one member: its own settings, then LiteLLM's table."""
-    entry = _entry(member)
+    entry = known_of(member.model)
     profile: dict[str, Any] = {}
-    if entry is not None:
+    if entry:
         profile = {name: bool(entry.get(key)) for name, key in _ABILITIES.items()}
-        profile |= {name: entry[name] for name in _LIMITS if isinstance(entry.get(name), int)}
+        profile |= {name: entry[name] for name in _LIMITS if name in entry}
     if member.context_window is not None:
         profile["max_input_tokens"] = member.context_window
     return profile
-
-
-def _entry(member: Member) -> Mapping[str, Any] | None:
-    table = _table()
-    provider, _, name = member.model.partition("/")
-    for key in (member.model, name):
-        entry = table.get(key)
-        if entry is not None and (key == member.model or entry.get("litellm_provider") == provider):
-            return entry
-    return None
-
-
-@functools.cache
-def _table() -> Mapping[str, Mapping[str, Any]]:
-    """Read LiteLLM's table of models, or nothing where it is not to be found."""
-    spec = find_spec("litellm")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / _TABLE
-        if path.is_file():
-            table = json.loads(path.read_text(encoding="utf-8"))
-            return {model: {key: entry[key] for key in _KEPT if key in entry} for model, entry in table.items()}
-    return {}

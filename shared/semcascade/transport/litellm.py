@@ -16,6 +16,7 @@ from semcascade._litellm import litellm
 from semcascade.config import Member
 from semcascade.errors import AuthenticationError, ConnectionFailedError, MalformedReplyError, ModelNotFoundError
 from semcascade.messages import Candidate, Request, ToolCall, Usage
+from semcascade.model_table import known_of
 from semcascade.provider_errors import provider_error
 from semcascade.transport.base import Delta, ToolCallDelta, Transport, configured_price
 
@@ -94,12 +95,12 @@ class LiteLLMTransport(Transport):
         """Return the member's setting, else LiteLLM's table, else None."""
         if member.context_window is not None:
             return member.context_window
-        window = _known_of(member).get("max_input_tokens")
+        window = known_of(member.model).get("max_input_tokens")
         return int(window) if window else None
 
     def supports_tools(self, member: Member) -> bool | None:
         """Say what LiteLLM's table says, or None where it does not know the model."""
-        known = _known_of(member)
+        known = known_of(member.model)
         return bool(known.get("supports_function_calling")) if known else None
 
     def _candidate(self, member: Member, response: Any) -> Candidate:
@@ -189,15 +190,6 @@ def _takes(member: Member, parameter: str) -> bool:
     """Say whether LiteLLM knows the provider to take a parameter of OpenAI's."""
     provider = member.params.get("custom_llm_provider")
     return parameter in (litellm().get_supported_openai_params(member.model, custom_llm_provider=provider) or ())
-
-
-def _known_of(member: Member) -> Mapping[str, Any]:
-    """Return what LiteLLM's table says of the model; nothing where it does not know it."""
-    try:
-        known: Mapping[str, Any] = litellm().get_model_info(member.model)
-    except Exception:  # noqa: BLE001 - an unknown model raises, each provider its own error
-        return {}
-    return known
 
 
 def _tool_call(call: Any) -> ToolCall:
