@@ -30,6 +30,7 @@ class TierRecord:
         agreement: Mean similarity of each candidate with the others, [0, 1]; None for failures.
         entropy: Discrete semantic entropy of the answers in nats, or None where undefined.
         scoring_cost: US dollars that comparing cost, or None where unknown.
+        scoring_calls: How many requests comparing took: to a judge, to an embedding service.
         latency_s: Seconds the tier took.
         notes: What else the user should know.
     """
@@ -47,6 +48,7 @@ class TierRecord:
     agreement: tuple[float | None, ...] = ()
     entropy: float | None = None
     scoring_cost: float | None = 0.0
+    scoring_calls: int = 0
     latency_s: float = 0.0
     notes: tuple[str, ...] = ()
 
@@ -123,8 +125,9 @@ class Decision:
 
     @property
     def calls(self) -> int:
-        """How many requests were sent to members, repeated ones included."""
-        return sum(candidate.attempts for tier in self.tiers for candidate in tier.candidates)
+        """How many requests were sent, repeated ones and those that compared answers included."""
+        asked = sum(candidate.attempts for tier in self.tiers for candidate in tier.candidates)
+        return asked + sum(tier.scoring_calls for tier in self.tiers)
 
     @property
     def usage(self) -> Usage:

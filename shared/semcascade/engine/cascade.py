@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -61,10 +62,10 @@ class Cascade:
         self.config = CascadeConfig.build(config, **settings)
         self.ledger = Ledger()
         self._transports = Transports(transport, transports)
-        for member in self.config.members():
-            self._transports.of(member)
         scorers = tuple(TierScorer(tier, self.config) for tier in self.config.tiers[:-1])
         self._plan = Plan(self.config, scorers, self._transports)
+        for member in (*self.config.members(), *self._plan.judges):
+            self._transports.of(member)
 
     @classmethod
     def from_file(cls, path: str | Path, **settings: Any) -> Self:
@@ -193,11 +194,12 @@ class Cascade:
                 self.ledger.add(run.decision)
 
     async def _prepare(self) -> None:
-        for member in self.config.members():
-            try:
+        for member in (*self.config.members(), *self._plan.judges):
+            with suppress(SemcascadeError):  # the query will tell, member by member
                 await self._transports.of(member).prepare(member)
-            except SemcascadeError:
-                continue  # the query will tell, member by member
+        for scorer in self._plan.scorers:
+            with suppress(SemcascadeError):
+                await scorer.prepare()
 
 
 def _restore(config: CascadeConfig, default: Transport | None, named: Mapping[str, Transport]) -> Cascade:

@@ -20,7 +20,7 @@ class LedgerSummary:
         accepted: Queries that a tier before the last one answered.
         deferred: Queries that went to the last tier.
         failed: Queries that nobody answered.
-        calls: Requests sent to members.
+        calls: Requests sent, those that compared answers included.
         cost: What is known to have been spent.
         unpriced_queries: Queries with a call of unknown price; their known part is not in `cost`.
         compared_queries: Queries of which both the cost and the target's price are known.

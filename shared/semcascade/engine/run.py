@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
 
 from semcascade.config import CascadeConfig, Member, Tier
@@ -35,6 +35,11 @@ class Plan:
     config: CascadeConfig
     scorers: tuple[TierScorer, ...]
     transports: Transports
+
+    @property
+    def judges(self) -> tuple[Member, ...]:
+        """Members that comparing answers needs."""
+        return tuple(member for scorer in self.scorers for member in scorer.similarity.members)
 
 
 class QueryRun:
@@ -120,23 +125,31 @@ class QueryRun:
 
         A member that cannot be made ready is left out of its tier; the target's failure is raised.
         """
-        members = self._config.members() if self._only is None else (self._only,)
-        errors = await asyncio.gather(*(self._prepare(member) for member in members))
+        members = (*self._config.members(), *self._plan.judges) if self._only is None else (self._only,)
+        transports = self._plan.transports
+        errors = await asyncio.gather(
+            *(self._in_time(transports.of(member).prepare(member), member.name) for member in members)
+        )
         for member, error in zip(members, errors, strict=True):
             if error is None:
-                self._plan.transports.of(member).check(member)
+                transports.of(member).check(member)
             elif member is self._target:
                 raise error
             else:
                 self._unready[id(member)] = failed(member, as_member_error(error, member))
+        for scorer in self._plan.scorers if self._only is None else ():
+            error = await self._in_time(scorer.prepare(), f"similarity {scorer.similarity.name}")
+            if error is not None:
+                raise error
 
-    async def _prepare(self, member: Member) -> SemcascadeError | None:
+    async def _in_time(self, preparing: Awaitable[None], name: str) -> SemcascadeError | None:
+        """Wait for a preparation within the query's deadline; return why it failed, or None."""
         left = self._deadline.remaining()
         try:
             async with asyncio.timeout(None if left == float("inf") else left):
-                await self._plan.transports.of(member).prepare(member)
+                await preparing
         except TimeoutError:
-            return DeadlineExceededError(f"{member.name} was not ready before the query's deadline")
+            return DeadlineExceededError(f"{name} was not ready before the query's deadline")
         except SemcascadeError as error:
             return error
         return None
@@ -157,8 +170,15 @@ class QueryRun:
         if reason or len(answers) < scorer.quorum:
             reason = reason or f"{len(answers)} of {len(candidates)} answered, {scorer.quorum} are needed"
             return TierRecord(tier.name, candidates, accepted=False, reason=reason, latency_s=elapsed)
-        scored = await scorer.score(Query.of(self._request), answers)
+        scored = await scorer.score(Query.of(self._request, self._consult), answers)
         return _record(tier, candidates, answers, scored, time.monotonic() - started)
+
+    async def _consult(self, member: Member, request: Request) -> Candidate:
+        """Ask a member that comparing answers needs, within the query's deadline."""
+        if id(member) in self._unready:
+            return self._unready[id(member)]
+        patience = Patience.of(member, self._config, self._deadline)
+        return await ask(self._plan.transports.of(member), member, request, patience)
 
     async def _fan_out(self, tier: Tier, unready: dict[str, Candidate]) -> tuple[Candidate, ...]:
         async with asyncio.TaskGroup() as group:
@@ -330,6 +350,7 @@ def _record(
         agreement=tuple(agreement),
         entropy=scored.entropy,
         scoring_cost=scored.cost,
+        scoring_calls=scored.calls,
         latency_s=elapsed,
         notes=scored.comparison.notes,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,17 +12,19 @@ from semcascade.config import CascadeConfig, Tier
 from semcascade.decision import total_cost
 from semcascade.deferral.rules import Rule, Verdict, rule_for
 from semcascade.deferral.selection import Choice, choose, effective_signal, priority_order
-from semcascade.errors import ConfigError
+from semcascade.errors import ConfigError, MalformedReplyError, MemberError, MemberTimeoutError
 from semcascade.messages import Candidate
 from semcascade.signals import NEEDS, Evidence, Score, Signal, centrality, get_signal
 from semcascade.similarity import (
     Comparison,
+    PaidCall,
     Query,
     Similarity,
     acompare,
     answer_text,
     get_similarity,
     sentence_words,
+    standing_in,
 )
 
 __all__ = ["Scored", "TierScorer"]
@@ -43,6 +46,11 @@ class Scored:
     entropy: float | None
 
     @property
+    def calls(self) -> int:
+        """How many requests comparing took."""
+        return sum(call.calls for call in self.comparison.paid)
+
+    @property
     def cost(self) -> float | None:
         """US dollars that comparing cost, or None where unknown."""
         return total_cost(call.cost for call in self.comparison.paid)
@@ -60,13 +68,20 @@ class TierScorer:
         self.quorum = min(tier.quorum or 2, tier.answers)
         self.signal = get_signal(tier.signal or config.signal)
         self.similarity: Similarity = get_similarity(tier.similarity or config.similarity)
+        self._ready = False
         self._check_signal()
         self._selection = tier.selection or config.selection
         self._priority = {member.name: member.priority for member in tier.members}
 
+    async def prepare(self) -> None:
+        """Load what the first comparison would wait for, once; see `Similarity.prepare`."""
+        if not self._ready:
+            await asyncio.to_thread(self.similarity.prepare)
+            self._ready = True
+
     async def score(self, query: Query, answers: Sequence[Candidate]) -> Scored:
         """Compare answers, choose one, and decide whether it is good enough."""
-        comparison = await acompare(self.similarity, query, answers)
+        comparison = await self._compare(query, answers)
         agreement = centrality(comparison.matrix)
         choice = choose(
             self._selection,
@@ -87,6 +102,16 @@ class TierScorer:
             agreement=tuple(None if np.isnan(value) else float(value) for value in agreement),
             entropy=get_signal("semantic_entropy").score(evidence).value,
         )
+
+    async def _compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
+        """Compare answers; where the service that does it fails, `auto` does, so that no query is lost over it."""
+        try:
+            return await acompare(self.similarity, query, answers)
+        except MemberError as error:
+            billed = isinstance(error, MemberTimeoutError | MalformedReplyError)
+            paid = PaidCall(self.similarity.name, None if billed else 0.0)
+            found = await acompare(get_similarity("auto"), query, answers)
+            return standing_in(found, self.similarity, str(error), (paid,))
 
     def _check_signal(self) -> None:
         """Refuse a signal that the similarity can never serve."""

@@ -1,12 +1,23 @@
 """Similarities: how alike answers are."""
 
-from semcascade.similarity.base import Comparison, FloatArray, PaidCall, Query, Similarity, TextSimilarity, answer_text
+from semcascade.similarity.base import (
+    Ask,
+    Comparison,
+    FloatArray,
+    PaidCall,
+    Query,
+    Similarity,
+    TextSimilarity,
+    answer_text,
+)
 from semcascade.similarity.catalog import SimilarityFunction, get_similarity, register_similarity, similarities
 from semcascade.similarity.comparing import acompare, compare
+from semcascade.similarity.fallback import standing_in
 from semcascade.similarity.kinds import Kind, classify
 from semcascade.similarity.sentences import sentence_words, sentences
 
 __all__ = [
+    "Ask",
     "Comparison",
     "FloatArray",
     "Kind",
@@ -24,4 +35,5 @@ __all__ = [
     "sentence_words",
     "sentences",
     "similarities",
+    "standing_in",
 ]

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from semcascade.config import Member
 from semcascade.messages import Candidate, Request, question_text
 from semcascade.similarity.kinds import Kind
 
-__all__ = ["Comparison", "FloatArray", "PaidCall", "Query", "Similarity", "TextSimilarity", "answer_text"]
+__all__ = ["Ask", "Comparison", "FloatArray", "PaidCall", "Query", "Similarity", "TextSimilarity", "answer_text"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+Ask: TypeAlias = Callable[[Member, Request], Awaitable[Candidate]]
+"""Asks a member for a whole answer, with its retries and timeout; a failure comes as a candidate that carries it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +34,18 @@ class Query:
         text: The question.
         tools: The tools that could be called, in OpenAI's shape.
         response_format: OpenAI's `response_format`, where structured output was asked for.
+        ask: How to ask a member something, for similarities that do (a judge); a cascade's queries have it.
     """
 
     text: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
     response_format: Mapping[str, Any] | None = None
+    ask: Ask | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def of(cls, request: Request) -> Query:
+    def of(cls, request: Request, ask: Ask | None = None) -> Query:
         """Return what a request asks."""
-        return cls(question_text(request.messages), request.tools, request.response_format)
+        return cls(question_text(request.messages), request.tools, request.response_format, ask)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +55,12 @@ class PaidCall:
     Attributes:
         what: Which model was called.
         cost: US dollars, or None where unknown.
+        calls: How many requests it took.
     """
 
     what: str
     cost: float | None = None
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +104,14 @@ class Similarity(ABC):
         name: The name it is chosen by.
         heavy: Whether one comparison may take more than about 10 ms; such ones run in a worker thread.
         remote: Whether it asks a service: then `acompare` does so on the running event loop.
+        members: Whom it asks, through the query's `ask`.
         gives: What its comparisons hold beside the matrix, by field: "entailment", "contradiction", "unsupported".
     """
 
     name: str
     heavy: bool = False
     remote: bool = False
+    members: tuple[Member, ...] = ()
     gives: frozenset[str] = frozenset()
 
     @abstractmethod

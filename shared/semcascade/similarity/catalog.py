@@ -31,6 +31,7 @@ _SIMILARITIES: Registry[Any] = Registry(
         "chrf": f"{_PACKAGE}.lexical:ChrF",
         "embedding": f"{_PACKAGE}.embedding:Embedding",
         "entailment": f"{_PACKAGE}.entailment:Entailment",
+        "judge": f"{_PACKAGE}.judge:Judge",
         "tool_calls": f"{_PACKAGE}.structured:ToolCalls",
         "json": f"{_PACKAGE}.structured:Json",
         "code": f"{_PACKAGE}.code:Code",

@@ -16,7 +16,7 @@ from semcascade.messages import Candidate
 from semcascade.similarity.base import Comparison, FloatArray, Query, Similarity, answer_text
 from semcascade.similarity.cache import TextCache
 from semcascade.similarity.local_models import BACKENDS, local_model, too_long
-from semcascade.similarity.sentences import sentences
+from semcascade.similarity.sentences import evenly, sentences
 from semcascade.similarity.tokens import tokenize
 
 __all__ = ["DEFAULT_MODEL", "Entailment"]
@@ -195,10 +195,7 @@ def _is_long(text: str) -> bool:
 
 def _parts(text: str) -> list[str]:
     """Return what is to follow from another answer: the text, or its sentences where it is long."""
-    found = sentences(text) if _is_long(text) else [text]
-    if len(found) <= MOST_SENTENCES:
-        return found
-    return [found[index] for index in np.linspace(0, len(found) - 1, MOST_SENTENCES).round().astype(int)]
+    return evenly(sentences(text), MOST_SENTENCES) if _is_long(text) else [text]
 
 
 def _same(entailment: FloatArray, *, lenient: bool) -> npt.NDArray[np.bool_]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import TypeVar
 
 from semcascade.similarity.tokens import tokenize
 
-__all__ = ["sentence_words", "sentences"]
+__all__ = ["evenly", "sentence_words", "sentences"]
+
+T = TypeVar("T")
 
 _CLOSING = "\"'”’»)\\]*_"
 _END = re.compile(rf"[。！？][」』”’]{{0,5}}|[.!?؟।…][.!?…]{{0,5}}[{_CLOSING}]{{0,5}}(?=\s|$)|\n+")
@@ -34,6 +38,17 @@ def sentences(text: str) -> list[str]:
         start = end.end()
     found.append(text[start:])
     return [sentence for sentence in map(str.strip, found) if sentence]
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """Return so many items at most, evenly spread, the first and the last among them.
+
+    >>> evenly("abcdefg", 3)
+    ['a', 'd', 'g']
+    """
+    if len(items) <= most:
+        return list(items)
+    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
 
 
 def sentence_words(text: str) -> tuple[tuple[str, ...], ...]:
