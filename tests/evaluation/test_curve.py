@@ -7,7 +7,9 @@ from hypothesis.extra import numpy as hnp
 from semcascade.evaluation.curve import (
     Outcome,
     auc,
+    cheapest_threshold,
     chord_gain,
+    deferral_at,
     deferral_curve,
     effective_members,
     gain,
@@ -62,3 +64,23 @@ def test_effective_members():
     assert effective_members(independent) == pytest.approx(3, abs=0.2)
     assert effective_members(np.repeat(independent[:, :1], 3, axis=1)) == pytest.approx(1)
     assert effective_members(np.zeros((10, 3))) == 3
+
+
+def test_the_cheapest_threshold_reaches_the_goal_and_no_lower_one_does():
+    outcome = Outcome(np.array([0.1, 0.5, 0.9, np.nan]), np.array([0.0, 0.0, 1.0, 0.0]), np.ones(4), np.zeros(4))
+    assert cheapest_threshold(outcome, 0.25) == 0.0
+    assert cheapest_threshold(outcome, 0.99) == 0.9
+    assert cheapest_threshold(outcome, 0.75) == 0.5
+
+
+def test_only_the_target_reaches_what_no_threshold_does():
+    outcome = Outcome(np.array([0.9, 0.9]), np.zeros(2), np.ones(2), np.zeros(2))
+    assert cheapest_threshold(outcome, 0.99) == float("inf")
+    assert deferral_at(outcome, 0.99) == 1.0
+
+
+def test_a_perfect_signal_defers_what_must_be_deferred():
+    rng = np.random.default_rng(1)
+    good = rng.random(400) < 0.7
+    outcome = Outcome(good.astype(float), good.astype(float), np.ones(400), np.zeros(400))
+    assert deferral_at(outcome, 0.99) == pytest.approx(0.3, abs=0.05)

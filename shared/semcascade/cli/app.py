@@ -15,6 +15,7 @@ from semcascade import __version__
 from semcascade.cli import terminal
 from semcascade.cli.ask import ask
 from semcascade.cli.doctor import doctor
+from semcascade.cli.evaluate import evaluate
 from semcascade.cli.failures import OK, debugging, exit_code, explain
 from semcascade.cli.models import models
 from semcascade.cli.secrecy import Secrecy
@@ -42,7 +43,7 @@ def app() -> None:
     """Ask cheap models first, trust them when they agree in meaning, defer to a large one when they scatter."""
 
 
-for command in (ask, doctor, models):
+for command in (ask, doctor, evaluate, models):
     app.add_command(command)
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "note",
     "prepare",
     "result_console",
+    "save_json",
     "waiting",
     "write_answer",
     "write_json",
@@ -122,7 +123,23 @@ def write_answer(text: str, *, end: str = "\n") -> None:
 
 def write_json(data: Any) -> None:
     """Write data to standard output as JSON in plain ASCII; numbers that JSON lacks become null."""
-    click.echo(json.dumps(_finite(data), indent=2, ensure_ascii=True, allow_nan=False), file=sys.stdout)
+    click.echo(_as_json(data), file=sys.stdout)
+
+
+def save_json(path: Path, data: Any) -> None:
+    """Write data to a file, as `write_json` does.
+
+    Raises:
+        UsageError: If the file cannot be written.
+    """
+    try:
+        path.write_text(_as_json(data) + "\n", encoding="ascii")
+    except OSError as error:
+        raise click.UsageError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _as_json(data: Any) -> str:
+    return json.dumps(_finite(data), indent=2, ensure_ascii=True, allow_nan=False)
 
 
 def _finite(data: Any) -> Any:

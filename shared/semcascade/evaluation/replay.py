@@ -16,6 +16,7 @@ from semcascade.evaluation.curve import (
     Outcome,
     auc,
     chord_gain,
+    deferral_at,
     effective_members,
     gain,
     oracle_auc,
@@ -47,6 +48,9 @@ class Evaluation:
         oracle_share: `gain` as a share of the oracle's, or None where that is 0.
         chord_gain: Area above the best single member mixed at random with the target.
         chord_gain_ci: 95 % bootstrap interval of `chord_gain`.
+        cost_at_99: Cost of reaching 99 % of the target's quality, as a share of always asking the target; the
+            threshold is found on one half of the rows and measured on the other.
+        deferral_at_99: Share of rows deferred there.
         n_effective: Effective number of independent members.
     """
 
@@ -63,6 +67,8 @@ class Evaluation:
     oracle_share: float | None
     chord_gain: float
     chord_gain_ci: tuple[float, float]
+    cost_at_99: float
+    deferral_at_99: float
     n_effective: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,9 +107,29 @@ async def replay(
 
 
 async def evaluate(
-    rows: Iterable[Row], ensemble: Sequence[str], target: str, *, seed: int = 0, **settings: Any
+    rows: Iterable[Row],
+    ensemble: Sequence[str],
+    target: str,
+    *,
+    member_cost: float = 0.05,
+    target_cost: float = 1.0,
+    seed: int = 0,
+    **settings: Any,
 ) -> Evaluation:
-    """Evaluate a cascade on recorded rows; see `replay` for the arguments."""
+    """Evaluate a cascade on recorded rows.
+
+    Args:
+        rows: The rows.
+        ensemble: Systems of the ensemble; the first is the primary member.
+        target: System of the target.
+        member_cost: Price of asking one member.
+        target_cost: Price of asking the target, in the same unit.
+        seed: Of the bootstrap draws and the halvings.
+        **settings: Further settings of `CascadeConfig`.
+
+    Raises:
+        InputError: If a row lacks an answer or a score of one of the systems.
+    """
     rows = list(rows)
     decisions = await replay(rows, ensemble, target, **settings)
     outcome = outcome_of(rows, decisions, ensemble, target)
@@ -113,6 +139,7 @@ async def evaluate(
     draws = [outcome.take(rng.integers(0, len(rows), len(rows))) for _ in range(_DRAWS)]
     possible = oracle_auc(outcome) - random_auc(outcome)
     scored = decisions[0].scored
+    deferral = deferral_at(outcome, 0.99, seed=seed)
     return Evaluation(
         n=len(rows),
         signal=scored.signal or "" if scored else "",
@@ -127,6 +154,8 @@ async def evaluate(
         oracle_share=gain(outcome) / possible if possible > 0 else None,
         chord_gain=chord_gain(outcome),
         chord_gain_ci=_interval([chord_gain(draw) for draw in draws]),
+        cost_at_99=len(ensemble) * member_cost / target_cost + deferral,
+        deferral_at_99=deferral,
         n_effective=effective_members(1 - np.array([[row.scores[name] for name in ensemble] for row in rows])),
     )
 

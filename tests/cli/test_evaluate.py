@@ -1,0 +1,82 @@
+"""`semcascade evaluate`."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+KEYS = {
+    "n", "target_quality", "ensemble_quality", "best_member", "auc", "auc_random", "auc_oracle", "gain", "gain_ci",
+    "oracle_share", "chord_gain", "cost_at_99", "deferral_at_99", "n_effective", "signal",
+}  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path):
+    rows = [
+        {"id": str(i), "input": f"{i}?", "outputs": {"a": "4", "b": "4" if i % 3 else str(i), "t": "4"},
+         "scores": {"a": float(i % 3 > 0), "b": float(i % 3 > 0), "t": 1.0}}
+        for i in range(30)
+    ]  # fmt: skip
+    path = tmp_path / "rows [red].jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "semcascade", "evaluate", *map(str, arguments)],
+        capture_output=True, text=True, check=False, env={"PATH": "", "NO_COLOR": "1", "COLUMNS": "140"},
+    )  # fmt: skip
+
+
+def test_json_has_the_promised_keys(data, tmp_path):
+    out = tmp_path / "out.json"
+    done = run(data, "--ensemble", "a,b", "--target", "t", "--json", out)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    found = json.loads(out.read_text())
+    assert set(found) >= KEYS
+    assert found["n"] == 30
+    assert found["best_member"] == {"name": "a", "quality": pytest.approx(2 / 3)}
+    assert found["oracle_share"] == pytest.approx(1.0)
+    assert found["deferral_at_99"] == pytest.approx(1 / 3, abs=0.05)
+    assert found["cost_at_99"] == pytest.approx(found["deferral_at_99"] + 2 * 0.05)
+
+
+def test_several_files_make_one_table_and_names_are_plain_text(data, tmp_path):
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(data.read_bytes())
+    done = run(data, other, "--ensemble", "a, b", "--target", "t", "--signal", "semantic_entropy")
+    assert done.returncode == 0, done.stderr
+    assert "rows [red].jsonl" in done.stdout
+    assert "other.jsonl" in done.stdout
+    assert set(json.loads(run(data, other, "--ensemble", "a,b", "--target", "t", "--json", "-").stdout)) == {
+        data.name,
+        other.name,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--ensemble", "a,b"), "--target"),
+        (("--ensemble", "a,nobody", "--target", "t"), "nobody"),
+        (("--ensemble", "a", "--target", "t"), "one answer has nothing to agree with"),
+        (("--ensemble", "a,b", "--target", "t", "--signal", "agrement"), "agreement"),
+        (("--ensemble", "a,b", "--target", "t", "--json", "/nowhere/at/all.json"), "cannot write"),
+        (("--ensemble", "a,b", "--target", "t", "--target-cost", "0"), "--target-cost"),
+    ],
+)
+def test_bad_usage_exits_with_2_and_says_what_to_do(data, arguments, words):
+    done = run(data, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bad_row_is_named(data):
+    data.write_text(data.read_text() + "{\n")
+    done = run(data, "--ensemble", "a,b", "--target", "t")
+    assert done.returncode == 2
+    assert ":31" in done.stderr
