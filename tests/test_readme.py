@@ -71,7 +71,7 @@ def _without_what_varies(text):
 
 @pytest.mark.slow
 @pytest.mark.network
-@pytest.mark.parametrize(("question", "output"), zip(["Japan", "Burkina Faso"], OUTPUTS, strict=True))
+@pytest.mark.parametrize(("question", "output"), list(zip(["Japan", "Burkina Faso"], OUTPUTS, strict=True)))
 def test_decisions_look_like_that(question, output):
     command = [sys.executable, "-m", "semcascade", "ask", "--preset", "local", "--explain"]
     done = subprocess.run(

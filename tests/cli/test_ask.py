@@ -269,13 +269,13 @@ def test_a_wrong_file_ends_with_2_and_says_where(shell, tmp_path, content, says)
 
 
 def test_a_missing_key_is_told_by_its_variable_before_anything_is_spent(shell):
-    ran = shell("ask", "--ensemble", "openai/a,openai/b", "--target", "anthropic/t", QUESTION)
+    ran = shell("ask", "--ensemble", "anthropic/a,openai/b", "--target", "openai/t", QUESTION)
     assert ran.code == 1
-    assert ran.err.startswith("error: anthropic/t: no key: set the environment variable ANTHROPIC_API_KEY")
+    assert ran.err.startswith("error: anthropic/a: no key: set the environment variable ANTHROPIC_API_KEY")
 
 
 def test_an_unknown_provider_is_told(shell):
-    ran = shell("ask", "--ensemble", "openai/a,openai/b", "--target", "nonsense", QUESTION)
+    ran = shell("ask", "--ensemble", "nonsense,openai/b", "--target", "openai/t", QUESTION)
     assert ran.code == 1
     assert "no provider is known for the model id 'nonsense'" in ran.err
 
