@@ -44,6 +44,36 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     local_models.forget_models()
 
 
+def test_static_models_are_models_too(tmp_path: Path):
+    """A table of word vectors, as model2vec makes them, needs no backend of its own."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    words = {word: index for index, word in enumerate(["[UNK]", *sorted({*A.split(), *B.split(), *C.split()})])}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    table = torch.eye(len(words)).numpy()
+    built = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=table)], device="cpu")
+    built.save(str(tmp_path / "static"))
+    found = compare(Embedding(str(tmp_path / "static")), "q", said(A, B, C))
+    # The vectors are bags of words: the cosine can be counted.
+    one, other = (np.array([text.split().count(word) for word in words]) for text in (A, B))
+    expected = one @ other / np.sqrt((one @ one) * (other @ other))
+    assert found.matrix[0, 1] == pytest.approx(expected, abs=1e-6)
+    local_models.forget_models()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("optimum") is not None, reason="the ONNX backend is installed")
+def test_a_backend_that_is_not_installed_is_told_before_anything_is_compared(tiny: Path):
+    with pytest.raises(ConfigError, match="cannot load the model") as caught:
+        Embedding(str(tiny), backend="onnx").prepare()
+    assert "onnx" in str(caught.value)
+
+
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The batches of texts that the local model is given."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections import Counter
 
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sacrebleu.metrics import CHRF
+from sacrebleu.metrics import BLEU, CHRF
 
+from semcascade.errors import MissingDependencyError
+from semcascade.similarity.bleu import Bleu
 from semcascade.similarity.lexical import ChrF, RougeL, TokenF1
 from semcascade.similarity.tokens import tokenize
 
-ALL = [RougeL(), TokenF1(), ChrF()]
+ALL = [RougeL(), TokenF1(), ChrF(), Bleu()]
 WORDS = st.lists(st.sampled_from(["a", "the", "cat", "sat", "on", "mat", "b2"]), max_size=12).map(" ".join)
 TEXTS = st.lists(WORDS | st.text(max_size=30), min_size=1, max_size=5)
 
@@ -76,6 +79,34 @@ def test_chrf_equals_sacrebleu(first: str, second: str):
     there = reference.sentence_score(first, [second]).score / 100
     back = reference.sentence_score(second, [first]).score / 100
     assert ChrF().matrix([first, second])[0, 1] == pytest.approx((there + back) / 2, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "tokens"),
+    [
+        ("The cat sat on the mat.", "A cat sat on a mat, didn't it?", "13a"),
+        ("Sisovy zobrazení země a vody jsou zde", "Sisoova znázornění země a vody jsou zde", "13a"),
+        ("西索对土地和水的描绘成为新画廊展览的中心", "西索的陆地、水域画作是新画廊展览的中心", "zh"),
+        ("iPhone手机", "手机 iPhone 15", "zh"),
+        ("日本の首都は東京です", "日本の首都は京都です", "char"),
+        ("ประเทศไทย", "ประเทศจีน", "char"),
+        ("a", "b", "13a"),
+    ],
+)
+def test_bleu_equals_sacrebleu_in_both_directions(first: str, second: str, tokens: str):
+    reference = BLEU(effective_order=True, tokenize=tokens)
+    there = reference.sentence_score(first, [second]).score
+    back = reference.sentence_score(second, [first]).score
+    matrix = Bleu().matrix([first, second, first])
+    assert matrix[0, 1] == matrix[1, 2] == pytest.approx((there + back) / 200)
+    assert matrix[0, 2] == 1.0
+
+
+def test_bleu_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    for using in (Bleu().prepare, lambda: Bleu().matrix(["a", "b"])):
+        with pytest.raises(MissingDependencyError, match=r"semcascade\[lexical\]"):
+            using()
 
 
 def test_by_hand():

@@ -29,6 +29,7 @@ _SIMILARITIES: Registry[Any] = Registry(
         "rouge_l": f"{_PACKAGE}.lexical:RougeL",
         "token_f1": f"{_PACKAGE}.lexical:TokenF1",
         "chrf": f"{_PACKAGE}.lexical:ChrF",
+        "bleu": f"{_PACKAGE}.bleu:Bleu",
         "embedding": f"{_PACKAGE}.embedding:Embedding",
         "entailment": f"{_PACKAGE}.entailment:Entailment",
         "judge": f"{_PACKAGE}.judge:Judge",

@@ -34,7 +34,9 @@ class Embedding(Similarity):
             "litellm/openai/text-embedding-3-small".
         same_at: Cosine from which two answers count as the same.
         cache_size: How many texts' vectors are kept, so that no text is embedded twice.
-        backend: Of a local model: "torch", "onnx" or "openvino".
+        backend: Of a local model: "torch", "onnx" or "openvino"; the latter two need sentence-transformers' own extras
+            (`pip install 'sentence-transformers[onnx]'`), which this library's tests do not run. Static models (tables
+            of word vectors, e.g. "minishlab/potion-base-8M") are "torch" models like others, and much faster.
         device: Of a local model; chosen by torch unless given.
         api_base: Address of an OpenAI-compatible service of one's own.
         api_key_env: Name of the environment variable that holds the service's key.

@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from semcascade.messages import Candidate
-from semcascade.similarity.auto import Auto
 from semcascade.similarity.base import Comparison, PaidCall, Query, Similarity
+from semcascade.similarity.catalog import get_similarity
 
 __all__ = ["in_place_of", "standing_in"]
 
@@ -17,7 +17,8 @@ async def in_place_of(
     failed: Similarity, why: str, query: Query, answers: Sequence[Candidate], paid: Sequence[PaidCall] = ()
 ) -> Comparison:
     """Compare by `auto`; the method and a note say so (see `standing_in`)."""
-    return standing_in(await asyncio.to_thread(Auto().compare, query, answers), failed, why, paid)
+    found = await asyncio.to_thread(get_similarity("auto").compare, query, answers)
+    return standing_in(found, failed, why, paid)
 
 
 def standing_in(found: Comparison, failed: Similarity, why: str, paid: Sequence[PaidCall] = ()) -> Comparison:

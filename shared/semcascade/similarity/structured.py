@@ -5,54 +5,106 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from semcascade.errors import ConfigError
 from semcascade.messages import Candidate, ToolCall
-from semcascade.similarity.base import Comparison, FloatArray, Query, Similarity, answer_text
+from semcascade.similarity.base import Comparison, FloatArray, Query, Similarity, TextSimilarity, answer_text
 from semcascade.similarity.canonical import canonical
+from semcascade.similarity.catalog import get_similarity
 from semcascade.similarity.extract import as_json
-from semcascade.similarity.fields import CONFLICT_WEIGHT, leaves, match
+from semcascade.similarity.fields import CONFLICT_WEIGHT, LONG_TEXT_WORDS, Match, leaves, match
+from semcascade.similarity.schemas import normalised
 
 __all__ = ["Json", "ToolCalls"]
 
-Call = tuple[str, Mapping[str, Any]]
+Fields: TypeAlias = Mapping[str, Any]
+Call: TypeAlias = tuple[str, Fields]
 
 MAX_MATCHED = 10
 """More calls in one answer are matched greedily."""
 
 
-class ToolCalls(Similarity):
+class _ByField(Similarity):
+    """Compares values field by field, free texts in them by a similarity of their wording.
+
+    Args:
+        text: How free texts are compared: the name, or settings with a name, of a similarity of texts.
+        long_words: From how many words on a text is free; a shorter one is the same or a conflict.
+
+    Raises:
+        ConfigError: If a setting is wrong.
+    """
+
+    def __init__(self, text: str | Mapping[str, Any] = "chrf", *, long_words: int = LONG_TEXT_WORDS) -> None:
+        found = get_similarity(text)
+        if not isinstance(found, TextSimilarity):
+            raise ConfigError(f"{found.name!r} does not compare texts alone; take e.g. 'chrf'", field="similarity.text")
+        if long_words < 0:
+            raise ConfigError(f"must be 0 or more, got {long_words}", field="similarity.long_words")
+        self._text, self._long_words = found, long_words
+
+    def prepare(self) -> None:
+        """Get the similarity of texts ready."""
+        self._text.prepare()
+
+    def _match(self, first: Fields, second: Fields) -> Match:
+        return match(first, second, wording=self._wording, long_words=self._long_words)
+
+    def _wording(self, first: str, second: str) -> float:
+        return float(self._text.matrix([first, second])[0, 1])
+
+
+class ToolCalls(_ByField):
     """1 for the same calls, at most 0.4 for others, by the share of names and arguments that agree.
 
-    The order of keys and of parallel calls does not matter; calls are matched one to one so that most agrees.
-    Numbers are compared by value, an argument left out equals its default in the tool's schema. An answer without
-    calls resembles no answer with calls; two without are compared by what they state.
+    Arguments are read by the tool's JSON schema (see `semcascade.similarity.schemas`): members of an enum whatever
+    their case, numbers and truth values also where they are written as texts, texts as texts, arrays in order unless
+    their items are unique, defaults where an argument is left out. Without a schema, numbers are compared by value.
+    The order of keys and of parallel calls does not matter; calls are matched one to one so that most agrees. Texts
+    of eight words and more are compared by their wording. An answer without calls resembles no answer with calls; two
+    without are compared by what they state. The notes name the arguments that disagree.
+
+    Args:
+        text: How free texts are compared: the name, or settings with a name, of a similarity of texts.
+        long_words: From how many words on a text is free; a shorter one is the same or a conflict.
     """
 
     name = "tool_calls"
 
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Compare the tool calls of every pair of answers."""
-        defaults = _defaults(query.tools)
-        calls = [tuple(_call(call, defaults) for call in answer.tool_calls) for answer in answers]
+        schemas = _schemas(query.tools)
+        calls = [tuple(_call(call, schemas) for call in answer.tool_calls) for answer in answers]
+        disagree: Counter[str] = Counter()
 
         def alike(i: int, j: int) -> float:
             if calls[i] and calls[j]:
-                return _calls_alike(calls[i], calls[j])
+                if len(calls[i]) == len(calls[j]) == 1 and calls[i][0][0] == calls[j][0][0]:
+                    found = self._match(calls[i][0][1], calls[j][0][1])
+                    disagree.update(found.disagree)
+                    return found.score
+                return _calls_alike(calls[i], calls[j], self._match)
             if calls[i] or calls[j]:
                 return 0.0
             return float(canonical(answers[i].text).same(canonical(answers[j].text)))
 
-        return Comparison(_pairwise(len(answers), alike), self.name, canonical=True)
+        matrix = _pairwise(len(answers), alike)
+        return Comparison(matrix, self.name, notes=_disagreement("arguments", disagree), canonical=True)
 
 
-class Json(Similarity):
+class Json(_ByField):
     """Likeness of JSON answers by field; the notes name the fields that disagree.
 
     1 for equal values; where only free texts differ, the mean over the fields; where anything else conflicts, 0.4
-    of that. An answer that is no JSON resembles only answers that state the same.
+    of that. An answer that is no JSON resembles only answers that state the same. Where a JSON schema was asked for,
+    values are read by it, as arguments of tools are.
+
+    Args:
+        text: How free texts are compared: the name, or settings with a name, of a similarity of texts.
+        long_words: From how many words on a text is free; a shorter one is the same or a conflict.
     """
 
     name = "json"
@@ -60,7 +112,8 @@ class Json(Similarity):
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Compare every pair of answers field by field."""
         values = [as_json(answer_text(answer)) for answer in answers]
-        fields = [None if value is None else leaves(value) for value in values]
+        schema = _wanted_schema(query)
+        fields = [None if value is None else leaves(normalised(value, schema)) for value in values]
         disagree: Counter[str] = Counter()
 
         def alike(i: int, j: int) -> float:
@@ -70,12 +123,12 @@ class Json(Similarity):
                 return float(same)
             if type(values[i]) is not type(values[j]):
                 return 0.0
-            found = match(first, second)
+            found = self._match(first, second)
             disagree.update(found.disagree)
             return found.score
 
         matrix = _pairwise(len(answers), alike)
-        return Comparison(matrix, self.name, notes=_disagreement(disagree), canonical=True)
+        return Comparison(matrix, self.name, notes=_disagreement("fields", disagree), canonical=True)
 
 
 def _pairwise(n: int, alike: Callable[[int, int], float]) -> FloatArray:
@@ -86,51 +139,42 @@ def _pairwise(n: int, alike: Callable[[int, int], float]) -> FloatArray:
     return matrix
 
 
-def _disagreement(fields: Counter[str]) -> tuple[str, ...]:
+def _disagreement(what: str, fields: Counter[str]) -> tuple[str, ...]:
     if not fields:
         return ()
     named = sorted(fields, key=lambda path: (-fields[path], path))
     more = f" and {len(named) - 8} more" if len(named) > 8 else ""
-    return (f"fields that disagree: {', '.join(path or 'the value' for path in named[:8])}{more}",)
+    return (f"{what} that disagree: {', '.join(path or 'the value' for path in named[:8])}{more}",)
 
 
-def _defaults(tools: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return each tool's arguments that have a default, with it."""
-    found: dict[str, dict[str, Any]] = {}
-    for tool in tools:
-        function = tool.get("function", tool)
-        parameters = function.get("parameters") if isinstance(function, Mapping) else None
-        properties = parameters.get("properties") if isinstance(parameters, Mapping) else None
-        if isinstance(properties, Mapping):
-            found[str(function.get("name"))] = {
-                key: schema["default"]
-                for key, schema in properties.items()
-                if isinstance(schema, Mapping) and "default" in schema
-            }
-    return found
+def _schemas(tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the schema of each tool's arguments by the tool's name."""
+    functions = (tool.get("function", tool) for tool in tools)
+    return {
+        str(function.get("name")): function.get("parameters") for function in functions if isinstance(function, Mapping)
+    }
 
 
-def _call(call: ToolCall, defaults: Mapping[str, Mapping[str, Any]]) -> Call:
+def _wanted_schema(query: Query) -> Any:
+    wanted = (query.response_format or {}).get("json_schema")
+    return wanted.get("schema") if isinstance(wanted, Mapping) else None
+
+
+def _call(call: ToolCall, schemas: Mapping[str, Any]) -> Call:
     arguments = call.parsed()
     if arguments is None:
         return call.name, {"arguments that are no JSON": call.arguments}
-    given = {key: value for key, value in arguments.items() if value is not None}
-    return call.name, leaves({**defaults.get(call.name, {}), **given})
+    return call.name, leaves(normalised(arguments, schemas.get(call.name)))
 
 
-def _calls_alike(first: tuple[Call, ...], second: tuple[Call, ...]) -> float:
+def _calls_alike(first: tuple[Call, ...], second: tuple[Call, ...], alike: Callable[[Fields, Fields], Match]) -> float:
     """Match calls one to one so that most agrees; the mean over the longer list, capped where any call differs."""
-    scores = [[_call_alike(one, other) for other in second] for one in first]
+    scores = [
+        [alike(one, other).score if name == other_name else 0.0 for other_name, other in second] for name, one in first
+    ]
     best = _assigned(scores) if max(len(first), len(second)) <= MAX_MATCHED else _greedy(scores)
     share = best / max(len(first), len(second))
     return share if share == 1.0 or len(first) == len(second) == 1 else min(share, CONFLICT_WEIGHT)
-
-
-def _call_alike(first: Call, second: Call) -> float:
-    """0 for different tools; for the same tool 1 or, where arguments conflict, at most 0.4."""
-    if first[0] != second[0]:
-        return 0.0
-    return match(first[1], second[1]).score
 
 
 def _assigned(scores: Sequence[Sequence[float]]) -> float:
