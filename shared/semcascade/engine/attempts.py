@@ -17,10 +17,18 @@ from semcascade.messages import Candidate, Conversation, Request, Usage
 from semcascade.redaction import redact
 from semcascade.transport.base import Transport
 
-__all__ = ["Deadline", "Patience", "as_member_error", "ask", "backoff", "failed", "with_preamble"]
+__all__ = [
+    "Deadline", "Patience", "as_member_error", "ask", "backoff", "cost_of_failure", "failed", "left", "with_preamble",
+]  # fmt: skip
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 8.0
+
+
+class _LateError(MemberTimeoutError):
+    """There was no time left to ask; nothing was sent."""
+
+    retryable = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,15 @@ class Patience:
             deadline,
         )
 
+    def refuse_late(self, member: Member) -> None:
+        """Do not begin what there is no time for; it would be a request that nobody waits for.
+
+        Raises:
+            MemberTimeoutError: If the query's deadline has passed.
+        """
+        if self.deadline.remaining() <= 0:
+            raise _LateError("not asked, as the query's deadline had passed", member=member.name)
+
     @asynccontextmanager
     async def bound(self, member: Member) -> AsyncIterator[float]:
         """Bound one attempt, or the wait for one piece of a stream; gives the seconds it may take.
@@ -88,11 +105,12 @@ async def ask(transport: Transport, member: Member, request: Request, patience: 
     costs: list[float | None] = []
     for attempt in range(1, patience.max_retries + 2):
         try:
+            patience.refuse_late(member)
             async with patience.bound(member) as seconds:
                 answer = await transport.complete(member, request, timeout=seconds, sample=sample)
         except Exception as raised:  # noqa: BLE001 - a transport may raise anything; the query goes on
             error = as_member_error(raised, member)
-            costs.append(_cost_of_failure(transport, member, error))
+            costs.append(cost_of_failure(transport, member, error))
             pause = backoff(error, attempt)
             if not error.retryable or attempt > patience.max_retries or pause >= patience.deadline.remaining():
                 return failed(member, error, cost=total_cost(costs), started=started, attempts=attempt)
@@ -113,7 +131,14 @@ def failed(
 ) -> Candidate:
     """Return a candidate that carries a failure."""
     latency = 0.0 if started is None else time.monotonic() - started
+    attempts -= isinstance(error, _LateError)
     return Candidate(member.name, cost=cost, latency_s=latency, attempts=attempts, failure=_detached(error))
+
+
+def left(transport: Transport, member: Member) -> Candidate:
+    """Return a candidate for a member that was asked, and nobody waited for its answer; it may have been billed."""
+    error = MemberError("left before it had answered", member=member.name)
+    return failed(member, error, cost=_if_billed(transport, member), attempts=1)
 
 
 def _detached(error: MemberError) -> MemberError:
@@ -152,8 +177,12 @@ def with_preamble(request: Request, member: Member) -> Request:
     return dataclasses.replace(request, messages=(*messages[:head], *member.preamble, *messages[head:]))
 
 
-def _cost_of_failure(transport: Transport, member: Member, error: MemberError) -> float | None:
+def cost_of_failure(transport: Transport, member: Member, error: MemberError) -> float | None:
     """A refused request is free; one that was cut off or garbled may have been billed."""
-    if not isinstance(error, MemberTimeoutError | MalformedReplyError):
-        return 0.0
+    billed = isinstance(error, MemberTimeoutError | MalformedReplyError) and not isinstance(error, _LateError)
+    return _if_billed(transport, member) if billed else 0.0
+
+
+def _if_billed(transport: Transport, member: Member) -> float | None:
+    """Nobody knows what was billed, except of a member that is free."""
     return 0.0 if transport.price(member, Usage(1000, 1000)) == 0 else None

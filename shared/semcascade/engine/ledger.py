@@ -16,10 +16,10 @@ class LedgerSummary:
     """Sums over every query so far; amounts in US dollars.
 
     Attributes:
-        queries: Queries that were answered or failed.
+        queries: Queries that were answered, failed, or were left.
         accepted: Queries that a tier before the last one answered.
         deferred: Queries that went to the last tier.
-        failed: Queries that nobody answered.
+        failed: Queries that nobody answered, or that were left before.
         calls: Requests sent, those that compared answers included.
         cost: What is known to have been spent.
         unpriced_queries: Queries with a call of unknown price; their known part is not in `cost`.

@@ -108,10 +108,13 @@ class EngineLoop:
         try:
             while not isinstance(item := await crossing.get(), _End):
                 yield item
-            if item.error is not None:
-                raise item.error
-        finally:
+        except BaseException:
             future.cancel()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(_adrain(crossing), _SHUTDOWN_S)
+            raise
+        if item.error is not None:
+            raise item.error
 
     def close(self) -> None:
         """Cancel what still runs, close clients, end the thread; never waits longer than a few seconds."""
@@ -170,3 +173,8 @@ def _drain(crossing: queue.SimpleQueue[Any]) -> None:
     with suppress(queue.Empty):
         while not isinstance(crossing.get(timeout=_SHUTDOWN_S), _End):
             pass
+
+
+async def _adrain(crossing: asyncio.Queue[Any]) -> None:
+    while not isinstance(await crossing.get(), _End):
+        pass

@@ -5,12 +5,23 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
 from semcascade.config import CascadeConfig, Member, Tier
-from semcascade.decision import Decision, Result, TierRecord, one_line
-from semcascade.engine.attempts import Deadline, Patience, as_member_error, ask, backoff, failed, with_preamble
+from semcascade.decision import Decision, Result, TierRecord, one_line, total_cost
+from semcascade.engine.attempts import (
+    Deadline,
+    Patience,
+    as_member_error,
+    ask,
+    backoff,
+    cost_of_failure,
+    failed,
+    left,
+    with_preamble,
+)
 from semcascade.engine.scoring import Scored, TierScorer
 from semcascade.engine.transports import Transports
 from semcascade.errors import CascadeError, DeadlineExceededError, MemberError, SemcascadeError
@@ -61,7 +72,7 @@ class QueryRun:
         self._unready: dict[int, Candidate] = {}
         self._first_token_s: float | None = None
         self.decision: Decision | None = None
-        """The record, once there is an answer or an error."""
+        """The record, once there is an answer or an error, or nobody waits for one any more."""
 
     @property
     def _target(self) -> Member:
@@ -74,37 +85,61 @@ class QueryRun:
             CascadeError: If no path led to an answer.
             MemberError: If a member is sure to fail (no key, unknown model), before anything is spent.
         """
-        accepted = await self._cheap_tiers()
-        if accepted is not None:
-            return accepted
-        asked = time.monotonic()
-        transport, member = self._plan.transports.of(self._target), self._target
-        patience = Patience.of(member, self._config, self._deadline)
-        return self._finish_target(await ask(transport, member, self._request, patience), asked)
+        with self._recording_departure():
+            accepted = await self._cheap_tiers()
+            if accepted is not None:
+                return accepted
+            asked = time.monotonic()
+            transport, member = self._plan.transports.of(self._target), self._target
+            patience = Patience.of(member, self._config, self._deadline)
+            with self._target_left(transport, asked):
+                candidate = await ask(transport, member, self._request, patience)
+            return self._finish_target(candidate, asked)
 
     async def stream(self) -> AsyncGenerator[Delta | Result, None]:
         """Yield the pieces of the one answer that is returned, and at last the result.
 
         An accepted answer comes in one piece; a deferred query streams the target's pieces as they come.
         """
-        accepted = await self._cheap_tiers()
-        if accepted is not None:
-            yield whole(accepted.candidate)
-            yield accepted
-            return
-        asked = time.monotonic()
-        pieces: list[Delta] = []
-        candidate: Candidate | None = None
-        async for item in self._stream_target(pieces):
-            if isinstance(item, Candidate):
-                candidate = item
-            else:
-                yield item
-        assert candidate is not None  # noqa: S101 - the target's stream ends with its candidate or an error
-        result = self._finish_target(candidate, asked)
-        if not pieces:
-            yield whole(result.candidate)
-        yield result
+        with self._recording_departure():
+            accepted = await self._cheap_tiers()
+            if accepted is not None:
+                yield whole(accepted.candidate)
+                yield accepted
+                return
+            asked = time.monotonic()
+            pieces: list[Delta] = []
+            candidate: Candidate | None = None
+            with self._target_left(self._plan.transports.of(self._target), asked):
+                async with aclosing(self._stream_target(pieces)) as items:
+                    async for item in items:
+                        if isinstance(item, Candidate):
+                            candidate = item
+                        else:
+                            yield item
+            assert candidate is not None  # noqa: S101 - the target's stream ends with its candidate
+            result = self._finish_target(candidate, asked, broke_off=bool(pieces))
+            if not pieces:
+                yield whole(result.candidate)
+            yield result
+
+    @contextmanager
+    def _recording_departure(self) -> Iterator[None]:
+        """Keep a record also of a query that is cancelled or whose stream is left: it has cost money, too."""
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            if self.decision is None:
+                self.decision = self._decide("", "", "left before there was an answer", accepted=False)
+            raise
+
+    @contextmanager
+    def _target_left(self, transport: Transport, asked: float) -> Iterator[None]:
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            self._record_target(left(transport, self._target), asked)
+            raise
 
     # --- the cheap tiers
 
@@ -170,7 +205,11 @@ class QueryRun:
         if reason or len(answers) < scorer.quorum:
             reason = reason or f"{len(answers)} of {len(candidates)} answered, {scorer.quorum} are needed"
             return TierRecord(tier.name, candidates, accepted=False, reason=reason, latency_s=elapsed)
-        scored = await scorer.score(Query.of(self._request, self._consult), answers)
+        try:
+            scored = await scorer.score(Query.of(self._request, self._consult), answers)
+        except asyncio.CancelledError:
+            self._record_left(tier, candidates, started)
+            raise
         return _record(tier, candidates, answers, scored, time.monotonic() - started)
 
     async def _consult(self, member: Member, request: Request) -> Candidate:
@@ -181,19 +220,40 @@ class QueryRun:
         return await ask(self._plan.transports.of(member), member, request, patience)
 
     async def _fan_out(self, tier: Tier, unready: dict[str, Candidate]) -> tuple[Candidate, ...]:
-        async with asyncio.TaskGroup() as group:
-            tasks: list[Candidate | asyncio.Task[Candidate]] = []
-            for member in tier.members:
-                if member.name in unready:
-                    tasks.append(unready[member.name])
-                    continue
-                transport = self._plan.transports.of(member)
-                patience = Patience.of(member, self._config, self._deadline)
-                tasks += [
-                    group.create_task(ask(transport, member, self._request, patience, sample))
-                    for sample in range(member.samples)
-                ]
-        return tuple(task if isinstance(task, Candidate) else task.result() for task in tasks)
+        started, tasks = time.monotonic(), list[tuple[Member, asyncio.Task[Candidate] | None]]()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for member in tier.members:
+                    if member.name in unready:
+                        tasks.append((member, None))
+                        continue
+                    transport = self._plan.transports.of(member)
+                    patience = Patience.of(member, self._config, self._deadline)
+                    tasks += [
+                        (member, group.create_task(ask(transport, member, self._request, patience, sample)))
+                        for sample in range(member.samples)
+                    ]
+        except asyncio.CancelledError:
+            self._record_left(tier, self._answers(tasks, unready), started)
+            raise
+        return self._answers(tasks, unready)
+
+    def _answers(
+        self, tasks: Sequence[tuple[Member, asyncio.Task[Candidate] | None]], unready: dict[str, Candidate]
+    ) -> tuple[Candidate, ...]:
+        return tuple(
+            unready[member.name]
+            if task is None
+            else left(self._plan.transports.of(member), member)
+            if task.cancelled()
+            else task.result()
+            for member, task in tasks
+        )
+
+    def _record_left(self, tier: Tier, candidates: tuple[Candidate, ...], started: float) -> None:
+        elapsed = time.monotonic() - started
+        reason = "left before it was decided"
+        self._records.append(TierRecord(tier.name, candidates, accepted=False, reason=reason, latency_s=elapsed))
 
     # --- the target
 
@@ -203,29 +263,26 @@ class QueryRun:
         transport = self._plan.transports.of(member)
         patience = Patience.of(member, self._config, self._deadline)
         request, started = with_preamble(self._request, member), time.monotonic()
+        costs: list[float | None] = []
         for attempt in range(1, patience.max_retries + 2):
             try:
+                patience.refuse_late(member)
                 async for delta in self._pieces(transport, member, request, patience):
                     pieces.append(delta)
                     yield delta
             except Exception as raised:  # noqa: BLE001 - a transport may raise anything; the query goes on
                 error = as_member_error(raised, member)
+                costs.append(left(transport, member).cost if pieces else cost_of_failure(transport, member, error))
                 pause = backoff(error, attempt)
                 final = not error.retryable or attempt > patience.max_retries
                 if pieces or final or pause >= patience.deadline.remaining():
-                    if pieces:
-                        raise self._give_up(f"the answer of {member.name} broke off", error) from error
-                    yield failed(member, error, started=started, attempts=attempt)
+                    yield failed(member, error, cost=total_cost(costs), started=started, attempts=attempt)
                     return
                 await asyncio.sleep(pause)
             else:
-                yield _priced(
-                    dataclasses.replace(
-                        assemble(member, pieces), latency_s=time.monotonic() - started, attempts=attempt
-                    ),
-                    transport,
-                    member,
-                )
+                answer = _priced(assemble(member, pieces), transport, member)
+                cost, latency = total_cost([*costs, answer.cost]), time.monotonic() - started
+                yield dataclasses.replace(answer, cost=cost, latency_s=latency, attempts=attempt)
                 return
 
     async def _pieces(
@@ -246,21 +303,25 @@ class QueryRun:
             if close is not None:
                 await close()
 
-    def _finish_target(self, candidate: Candidate, asked: float) -> Result:
-        name = self._config.tiers[-1].name
-        reason = self._why_target() if candidate.ok else f"{candidate.member} failed"
+    def _finish_target(self, candidate: Candidate, asked: float, *, broke_off: bool = False) -> Result:
+        record = self._record_target(candidate, asked)
+        if candidate.failure is None:
+            return self._result(candidate, record.name, record.reason)
+        if broke_off:  # its pieces are out, so no other answer can stand in
+            raise self._give_up(f"the answer of {candidate.member} broke off", candidate.failure) from candidate.failure
+        return self._fall_back(candidate.failure)
+
+    def _record_target(self, candidate: Candidate, asked: float) -> TierRecord:
         record = TierRecord(
-            name,
+            self._config.tiers[-1].name,
             (candidate,),
             accepted=candidate.ok,
-            reason=reason,
+            reason=self._why_target() if candidate.ok else f"{candidate.member} failed",
             chosen=0 if candidate.ok else None,
             latency_s=time.monotonic() - asked,
         )
         self._records.append(record)
-        if candidate.failure is None:
-            return self._result(candidate, name, reason)
-        return self._fall_back(candidate.failure)
+        return record
 
     def _why_target(self) -> str:
         if self._only is not None:

@@ -1,0 +1,136 @@
+"""Queries that nobody waits for to the end: what they asked stands in the ledger all the same."""
+
+import asyncio
+import threading
+
+import pytest
+
+from semcascade import Cascade, CascadeError, DeadlineExceededError, Delta, ScriptedTransport
+from semcascade.errors import ConnectionFailedError
+
+SCATTER = {"a": "1", "b": "2", "t": "one two three"}
+PRICES = {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6}
+
+
+def priced(transport, **settings):
+    ensemble = [{"model": name, **PRICES} for name in ("a", "b")]
+    return Cascade(ensemble=ensemble, target={"model": "t", **PRICES}, transport=transport, max_retries=0, **settings)
+
+
+class Hanging(ScriptedTransport):
+    """Never answers for the members that are named; tells when all of them were asked."""
+
+    def __init__(self, *who):
+        super().__init__(SCATTER)
+        self.who, self.waiting, self.asked = who, 0, threading.Event()
+
+    async def complete(self, member, request, *, timeout, sample=0):
+        if member.name in self.who:
+            self.waiting += 1
+            if self.waiting == len(self.who):
+                self.asked.set()
+            await asyncio.Event().wait()
+        return await super().complete(member, request, timeout=timeout, sample=sample)
+
+
+class Pausing(ScriptedTransport):
+    """Stops behind the first piece, until it is left."""
+
+    async def stream(self, member, request, *, timeout):
+        yield Delta(text="one ")
+        await asyncio.Event().wait()
+
+
+class Breaking(ScriptedTransport):
+    """Breaks off behind the first piece."""
+
+    async def stream(self, member, request, *, timeout):
+        yield Delta(text="one ")
+        raise ConnectionFailedError("gone", member=member.name)
+
+
+class StallingOnce(ScriptedTransport):
+    """Lets the first stream wait until its time is up."""
+
+    tries = 0
+
+    async def stream(self, member, request, *, timeout):
+        self.tries += 1
+        if self.tries == 1:
+            await asyncio.Event().wait()
+        async for piece in super().stream(member, request, timeout=timeout):
+            yield piece
+
+
+def _tells_when_added(ledger, monkeypatch):
+    added, add = threading.Event(), ledger.add
+    monkeypatch.setattr(ledger, "add", lambda decision: (add(decision), added.set()))
+    return added
+
+
+def test_a_stream_that_is_left_stands_in_the_ledger():
+    with priced(Pausing(SCATTER)) as cascade:
+        pieces = cascade.stream("?")
+        assert next(pieces).text == "one "
+        pieces.close()
+        summary = cascade.ledger.summary()
+    assert (summary.queries, summary.failed, summary.calls, summary.unpriced_queries) == (1, 1, 3, 1)
+
+
+async def test_an_asynchronous_stream_that_is_left_stands_in_the_ledger():
+    async with priced(Pausing(SCATTER)) as cascade:
+        pieces = cascade.astream("?")
+        assert (await anext(pieces)).text == "one "
+        await pieces.aclose()
+        assert cascade.ledger.summary().calls == 3
+
+
+def test_an_accepted_answer_whose_result_is_not_fetched_counts_as_accepted():
+    with priced(ScriptedTransport({"a": "1", "b": "1"})) as cascade:
+        pieces = cascade.stream("?")
+        next(pieces)
+        pieces.close()
+        assert cascade.ledger.summary().accepted == 1
+
+
+@pytest.mark.parametrize(("hanging", "calls"), [(("b",), 2), (("a", "b"), 2), (("t",), 3)])
+async def test_a_cancelled_query_stands_in_the_ledger_with_all_it_asked(hanging, calls, monkeypatch):
+    transport = Hanging(*hanging)
+    async with priced(transport) as cascade:
+        added = _tells_when_added(cascade.ledger, monkeypatch)
+        query = asyncio.ensure_future(cascade.acomplete("?"))
+        assert await asyncio.to_thread(transport.asked.wait, 5)
+        query.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await query
+        assert await asyncio.to_thread(added.wait, 5)
+    summary = cascade.ledger.summary()
+    assert (summary.queries, summary.failed, summary.calls, summary.unpriced_queries) == (1, 1, calls, 1)
+
+
+def test_a_stream_that_breaks_off_is_in_the_record_and_its_price_unknown():
+    with priced(Breaking(SCATTER)) as cascade:
+        with pytest.raises(CascadeError, match="broke off") as raised:
+            list(cascade.stream("?"))
+        assert cascade.ledger.summary().calls == 3
+    assert raised.value.decision.tiers[-1].candidates[0].failure is not None
+    assert raised.value.decision.cost is None
+
+
+def test_a_streamed_answer_costs_what_its_failed_attempts_may_have_cost():
+    transport = StallingOnce(SCATTER)
+    ensemble = [{"model": name, **PRICES} for name in ("a", "b")]
+    target = {"model": "t", "timeout": 0.05, "max_retries": 1, **PRICES}
+    with Cascade(ensemble=ensemble, target=target, transport=transport) as cascade:
+        *_, result = cascade.stream("?")
+    assert (result.candidate.attempts, result.candidate.cost) == (2, None)
+
+
+@pytest.mark.parametrize("way", ["complete", "stream"])
+def test_nobody_is_asked_behind_the_deadline(way):
+    transport = Hanging("b")
+    with priced(transport, deadline=0.1) as cascade, pytest.raises(DeadlineExceededError) as raised:
+        list(cascade.stream("?")) if way == "stream" else cascade.complete("?")
+    late = raised.value.decision.tiers[-1].candidates[0]
+    assert (late.attempts, late.cost) == (0, 0.0)
+    assert [name for name, _ in transport.requests] == ["a"]
