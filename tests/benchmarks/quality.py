@@ -1,0 +1,103 @@
+"""What each signal is worth on recorded answers of real models: `python -m tests.benchmarks.quality [SIGNAL ...]`.
+
+Reads the recorded sets beside the checkout, `../shared/data`, and says which are missing. The ensemble of each set
+is its own suggestion, the best member first; nothing is fitted. Gains are areas between deferral curves: over
+deferral at random of the same answers, and over the strict chord, the best single member mixed at random with the
+target. `length` defers the longest questions first (gain over random / over the chord).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from semcascade.cli.tables import plain_table
+from semcascade.evaluation import Row, evaluate, read_rows, replay
+from semcascade.evaluation.curve import Outcome, chord_gain, gain
+from semcascade.evaluation.replay import outcome_of
+from semcascade.messages import question_text
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+SETS: dict[str, tuple[tuple[str, ...], str]] = {
+    "mt_wmt24_esa_encs": (("Aya23", "Llama3-70B", "IKUN-C"), "Claude-3.5"),
+    "mt_wmt24_esa_enzh": (("Aya23", "Llama3-70B", "IKUN-C"), "GPT-4"),
+    "mt_wmt22_gptmt_zhen": (("ChatGPT", "text-davinci-003-RR1", "text-davinci-002"), "GPT-4"),
+    "qa_evouna_nq": (("chatgpt", "fid", "gpt35"), "gpt4"),
+    "summ_summeval": (("ROUGESal", "Closed-book-decoder", "Pointer-Generator"), "BART"),
+    "instruct_alpacaeval_v1": (("wizardlm-13b", "llama-2-7b-chat-hf", "vicuna-13b"), "gpt4_0314"),
+    "multiturn_mtbench": (("mistral-7b-orpo-mix", "llama2-7b-chat", "vicuna-7b"), "gpt-4-1106-preview"),
+    "math_gsm8k": (("Qwen2-7B-Instruct", "reka-flash-20240226", "Mixtral-8x7B-Instruct-v0.1"), "gpt-4o-2024-08-06"),
+    "code_crux": (("claude-3-haiku-20240307", "gpt-3.5-turbo-0125", "Meta-Llama-3-8B-Instruct"), "gpt-4o-2024-08-06"),
+    "code_humaneval": (("codellama", "claude", "starcoder"), "gpt-4-1106-preview"),
+    "tool_bfcl": (
+        ("gpt-3.5-turbo-0125", "claude-3-haiku-20240307", "open-mistral-nemo-2407"), "claude-3-5-sonnet-20240620",
+    ),
+}  # fmt: skip
+"""Each set's suggested ensemble, the best member first, and its target."""
+
+SIGNALS = ("agreement", "semantic_entropy", "snne", "eigv")
+
+
+def read(name: str) -> list[Row] | None:
+    """Return a set's rows, or None where it is not on this machine."""
+    path = DATA / f"{name}.jsonl"
+    return list(read_rows(path)) if path.is_file() else None
+
+
+async def length_baseline(rows: Sequence[Row], ensemble: Sequence[str], target: str) -> Outcome:
+    """Return the outcome of deferring the longest questions first."""
+    outcome = outcome_of(rows, await replay(rows, ensemble, target), ensemble, target)
+    lengths = -np.array([float(len(question_text(row.messages))) for row in rows])
+    return Outcome(lengths, outcome.accepted, outcome.target, outcome.best_member)
+
+
+async def measure(signals: Sequence[str], console: Console) -> None:
+    """Print one table a signal, and their mean gains over the chord."""
+    sets = {name: rows for name in SETS if (rows := read(name)) is not None}
+    for name in SETS.keys() - sets.keys():
+        console.print(f"skipped {name}: not in the folder of recorded sets")
+    for signal in signals:
+        numbers = (
+            "rows",
+            "best member",
+            "chosen",
+            "target",
+            "gain",
+            "over chord",
+            "of oracle",
+            "length",
+            "cost at 99 %",
+        )
+        table = plain_table(signal, *numbers, right=numbers)
+        gains = []
+        for name, rows in sets.items():
+            ensemble, target = SETS[name]
+            it = await evaluate(rows, ensemble, target, signal=signal)
+            length = await length_baseline(rows, ensemble, target)
+            gains.append(it.chord_gain)
+            low, high = it.chord_gain_ci
+            table.add_row(
+                name,
+                str(it.n),
+                f"{it.best_member[1]:.3f}",
+                f"{it.ensemble_quality:.3f}",
+                f"{it.target_quality:.3f}",
+                f"{it.gain:+.4f} ({it.gain_ci[0]:+.3f} to {it.gain_ci[1]:+.3f})",
+                f"{it.chord_gain:+.4f} ({low:+.3f} to {high:+.3f})",
+                "–" if it.oracle_share is None else f"{it.oracle_share:.0%}",
+                f"{gain(length):+.4f} / {chord_gain(length):+.4f}",
+                f"{it.cost_at_99:.0%}",
+            )
+        console.print(table)
+        if gains:
+            console.print(f"{signal}: mean gain over the chord {np.mean(gains):+.4f}\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(measure(sys.argv[1:] or SIGNALS, Console(width=160)))
