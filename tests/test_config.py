@@ -150,3 +150,30 @@ def test_a_key_is_given_to_the_members_of_one_service_only():
         build().with_key("given")
     assert caught.value.field == "api_key"
     assert "given" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"tiers": 5, "escalation_rate": 0.2}, "tiers"),
+        ({"tiers": ["a", "b"], "escalation_rate": 0.2}, "tiers[0]"),
+        ({"ensemble": [{"model": "a", "params": 5}, "b"], "target": "t"}, "ensemble[0].params"),
+    ],
+)
+def test_nonsense_in_place_of_a_table_is_refused_by_name(settings, field):
+    with pytest.raises(ConfigError) as error:
+        CascadeConfig.build(settings)
+    assert error.value.field == field
+
+
+@pytest.mark.parametrize("config", [5, "cascade.toml", ["a"]])
+def test_what_is_no_configuration_is_refused(config):
+    with pytest.raises(ConfigError, match="config: expected a mapping"):
+        CascadeConfig.build(config)
+
+
+def test_secrets_among_parameters_are_in_no_dump_of_pydantic():
+    config = build(ensemble=[{"model": "a/x", "extra_headers": {"X": SECRET}, "seed": 1}, "b/y"])
+    for dump in (str(config.model_dump()), config.model_dump_json()):
+        assert SECRET not in dump
+        assert "seed" in dump

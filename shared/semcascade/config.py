@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -94,7 +95,10 @@ class Member(_Settings):
             return {"model": data}
         if not isinstance(data, Mapping):
             return data
-        known, params = {}, dict(data.get("params") or {})
+        given = data.get("params") or {}
+        if not isinstance(given, Mapping):
+            raise ValueError("params: expected a mapping of request parameters")  # noqa: TRY004 - pydantic passes it on
+        known, params = {}, dict(given)
         for key, value in data.items():
             if key in REQUEST_PARAMETERS:
                 params[key] = value
@@ -130,17 +134,21 @@ class Member(_Settings):
         """Return every secret among the settings, so that it can be kept out of what is shown."""
         return tuple(filter(None, [self.key(), *secret_values(self.params)]))
 
+    @field_serializer("params")
+    def _safe_params(self, params: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in params.items() if not is_secret_key(key)}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings that differ from their defaults, without any secret."""
         data = self.model_dump(exclude_defaults=True, exclude={"params", "name"}, mode="json")
         if self.name != self.model:
             data["name"] = self.name
-        params = {key: value for key, value in self.params.items() if not is_secret_key(key)}
+        params = self._safe_params(self.params)
         return {**data, **({"params": params} if params else {})}
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        params = {key: value for key, value in self.params.items() if not is_secret_key(key)}
+        params = self._safe_params(self.params)
         return {**state, "__dict__": {**state["__dict__"], "api_key": None, "params": params}}
 
 
@@ -242,7 +250,8 @@ class CascadeConfig(_Settings):
                 raise ValueError("threshold: it and escalation_rate exclude each other; give one")
             if not isinstance(short["escalation_rate"], int | float) or not 0 <= short["escalation_rate"] <= 1:
                 raise ValueError("escalation_rate: expected the share of queries to defer, from 0 to 1")
-            data["tiers"] = _with_rate(data["tiers"], short["escalation_rate"])
+            if isinstance(data["tiers"], list | tuple):  # what else it may be is refused with the tiers themselves
+                data["tiers"] = _with_rate(data["tiers"], short["escalation_rate"])
         return {key: value for key, value in data.items() if value is not None}
 
     @model_validator(mode="after")
@@ -275,6 +284,8 @@ class CascadeConfig(_Settings):
         Raises:
             ConfigError: If a setting is missing, unknown or out of range; its `field` names it.
         """
+        if config is not None and not isinstance(config, Mapping | CascadeConfig):
+            raise ConfigError(f"expected a mapping of settings, got {type(config).__name__}", field="config")
         given = {key: value for key, value in settings.items() if value is not None}
         if isinstance(config, CascadeConfig):
             base: dict[str, Any] = {key: getattr(config, key) for key in config.model_fields_set | {"tiers"}}
@@ -405,5 +416,8 @@ def _with_rate(tiers: Any, rate: Any) -> list[Any]:
         tier.model_dump(exclude={"members"}) | {"members": tier.members} if isinstance(tier, Tier) else tier
         for tier in tiers
     ]
-    ruled = [{**tier, "threshold": None, "escalation_rate": rate} for tier in tiers[:-1]]
+    ruled = [
+        {**tier, "threshold": None, "escalation_rate": rate} if isinstance(tier, Mapping) else tier
+        for tier in tiers[:-1]
+    ]
     return [*ruled, *tiers[-1:]]
