@@ -17,7 +17,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils import secret_from_env
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_serializer, model_validator
 
 from langchain_semcascade.errors import translated
 from langchain_semcascade.messages import PROVIDER, delta_chunk, last_chunk, to_message, to_openai
@@ -349,6 +349,10 @@ class ChatSemCascade(BaseChatModel):
             **{key: value for key, value in given.items() if value is not None},
         }
 
+    @field_serializer("model_kwargs")
+    def _dumped_kwargs(self, _: dict[str, Any]) -> dict[str, Any]:
+        return self._safe_kwargs()
+
     def _safe_kwargs(self) -> dict[str, Any]:
         return {key: value for key, value in self.model_kwargs.items() if not is_secret_key(key)}
 
@@ -401,7 +405,7 @@ class ChatSemCascade(BaseChatModel):
     def lc_attributes(self) -> dict[str, Any]:
         """The members as plain data, without secrets."""
         members = {name: plain(getattr(self, name)) for name in ("ensemble", "target", "tiers", "config")}
-        attributes = {**members, "model_kwargs": self._safe_kwargs() or None}
+        attributes = {**members, "model_kwargs": self._safe_kwargs() if self.model_kwargs else None}
         return {name: value for name, value in attributes.items() if value is not None}
 
     def __getstate__(self) -> dict[Any, Any]:

@@ -344,6 +344,13 @@ def test_secrets_show_up_nowhere(secretive):
         assert not any(secret in text for secret in SECRETS), text
 
 
+@pytest.mark.parametrize("further", [{}, {"top_p": 0.5}])
+def test_secrets_among_further_parameters_are_in_no_dump(scripted, further):
+    model = scripted(model_kwargs={"extra_headers": {"X": SECRETS[2]}, **further})
+    for dump in (dumps(model), str(model.model_dump()), model.model_dump_json(), str(pickle.dumps(model))):
+        assert SECRETS[2] not in dump
+
+
 def test_copies_answer_as_the_original_does(scripted, secretive):
     model = scripted(threshold=0.3, temperature=0.5)
     twin = copy.deepcopy(model)
