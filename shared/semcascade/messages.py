@@ -164,6 +164,7 @@ def as_conversation(prompt: object) -> Conversation:
     if isinstance(prompt, str):
         if not prompt.strip():
             raise InputError("the prompt is empty; ask something", field="prompt")
+        _check_text(prompt, "prompt")
         return ({"role": "user", "content": prompt},)
     if isinstance(prompt, Mapping | bytes) or not isinstance(prompt, Sequence):
         raise InputError(
@@ -183,23 +184,36 @@ def _check_message(message: object, where: str) -> None:
     if not isinstance(message, Mapping):
         raise InputError(f"expected a mapping with role and content, got {_type(message)}", field=where)
     role = message.get("role")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise InputError(f"unknown role {role!r}; use one of {', '.join(sorted(ROLES))}", field=f"{where}.role")
     content = message.get("content")
     if content is None:
         if role != "assistant":
             raise InputError("content is missing", field=f"{where}.content")
     elif isinstance(content, str):
-        pass
+        _check_text(content, f"{where}.content")
     elif not isinstance(content, Sequence) or not all(isinstance(part, Mapping) for part in content):
         raise InputError(f"expected a text or a list of content parts, got {_type(content)}", field=f"{where}.content")
+    else:
+        for index, part in enumerate(content):
+            if isinstance(part.get("text"), str):
+                _check_text(part["text"], f"{where}.content[{index}].text")
+
+
+def _check_text(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"character {error.start} is half a surrogate pair and cannot be sent", field=where) from None
 
 
 def _has_content(message: Message) -> bool:
     content = message.get("content")
     if isinstance(content, str):
         return bool(content.strip())
-    return bool(content) or bool(message.get("tool_calls"))
+    return bool(message.get("tool_calls")) or any(
+        str(part.get("text", "")).strip() if part.get("type") == "text" else bool(part) for part in content or ()
+    )
 
 
 def _type(value: object) -> str:

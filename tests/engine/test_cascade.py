@@ -174,6 +174,8 @@ def test_one_member_can_be_asked_by_name():
         ([{"role": "user"}], {}, "prompt[0].content"),
         ("x", {"tools": "add"}, "tools"),
         ("x", {"tools": [{"name": "add"}]}, "tools[0]"),
+        ("x", {"tool_choice": 5}, "tool_choice"),
+        ("x", {"response_format": 5}, "response_format"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_spent(prompt, options, field):

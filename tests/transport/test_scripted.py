@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 
 from semcascade import Candidate, ConfigError, Member, MemberError, Request, ScriptedTransport, ToolCall, Usage
@@ -41,6 +43,14 @@ async def test_members_are_found_by_name_then_model_then_star():
     assert (await ask(transport, "unknown")).text == "by star"
     with pytest.raises(ModelNotFoundError):
         await ask(ScriptedTransport({"a": "x"}), "unknown")
+
+
+async def test_pickling_keeps_the_script_and_its_place_and_drops_what_was_asked():
+    transport = ScriptedTransport({"a": ["1", "2"]})
+    await ask(transport)
+    copy = pickle.loads(pickle.dumps(transport))
+    assert copy.requests == []
+    assert (await ask(copy)).text == "2"
 
 
 def test_an_empty_list_is_refused():

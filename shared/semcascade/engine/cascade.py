@@ -161,6 +161,12 @@ class Cascade:
         for name in options.keys() & _NOT_PER_CALL:
             raise InputError("it cannot be given per call; give it to the member or the cascade", field=name)
         only = options.pop("member", None)
+        if "tool_choice" in options and not isinstance(options["tool_choice"], str | Mapping):
+            raise InputError("expected 'auto', 'none', 'required', or a tool in OpenAI's shape", field="tool_choice")
+        if "response_format" in options and not isinstance(options["response_format"], Mapping):
+            raise InputError(
+                "expected a mapping in OpenAI's shape, e.g. {'type': 'json_object'}", field="response_format"
+            )
         request = Request(
             messages=as_conversation(prompt),
             tools=_tools(options.pop("tools", ())),

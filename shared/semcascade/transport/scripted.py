@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from semcascade.config import Member
 from semcascade.errors import ConfigError, MemberError, ModelNotFoundError
@@ -38,9 +37,13 @@ class ScriptedTransport(Transport):
     """
 
     def __init__(self, script: Mapping[str, Reply | Iterable[Reply]], *, latency_s: float = 0.0) -> None:
-        self._script = {name: _cycle(replies) for name, replies in script.items()}
+        self._script = {name: _listed(replies) for name, replies in script.items()}
+        self._used: dict[str, int] = {}
         self._latency_s = latency_s
         self.requests: list[tuple[str, Request]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "requests": []}
 
     async def complete(self, member: Member, request: Request, *, timeout: float, sample: int = 0) -> Candidate:
         """Answer with the member's next reply."""
@@ -70,7 +73,9 @@ class ScriptedTransport(Transport):
         self.requests.append((member.name, request))
         for key in (member.name, member.model, "*"):
             if key in self._script:
-                reply: object = next(self._script[key])
+                used = self._used.get(key, 0)
+                self._used[key] = used + 1
+                reply: object = self._script[key][min(used, len(self._script[key]) - 1)]
                 return reply(request) if callable(reply) else reply
         raise ModelNotFoundError("the script has no entry for this member", member=member.name)
 
@@ -90,13 +95,13 @@ class ScriptedTransport(Transport):
         return dataclasses.replace(candidate, usage=usage, cost=cost, model=candidate.model or member.model)
 
 
-def _cycle(replies: Reply | Iterable[Reply]) -> Iterator[Reply]:
+def _listed(replies: Reply | Iterable[Reply]) -> list[Reply]:
     if isinstance(replies, str | Candidate | ToolCall | Exception) or callable(replies):
-        return itertools.repeat(replies)
+        return [replies]
     listed = list(replies)
     if not listed:
         raise ConfigError("a member's list of replies is empty", field="script")
-    return itertools.chain(listed, itertools.repeat(listed[-1]))
+    return listed
 
 
 def _estimate(request: Request, candidate: Candidate) -> Usage:
