@@ -72,7 +72,8 @@ class Member(_Settings):
     priority: int = 0
     """Higher wins ties; among equals the member listed first."""
     samples: int = Field(default=1, ge=1, le=64)
-    """How many answers to ask of it."""
+    """How many answers to ask of it: by one request where its provider takes `n`, else by one for each; at
+    temperature 1.0 unless it or the request sets temperature, top_p, top_k or min_p."""
     preamble: tuple[dict[str, Any], ...] = ()
     """Messages put before the conversation, behind its system message: few-shot examples, another prompt."""
     timeout: float | None = Field(default=None, gt=0)

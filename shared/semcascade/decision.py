@@ -131,8 +131,9 @@ class Decision:
 
     @property
     def usage(self) -> Usage:
-        """Tokens of every answer of the query, as far as the providers counted them."""
-        return sum((c.usage for tier in self.tiers for c in tier.candidates if c.usage), start=Usage())
+        """Tokens of every answer of the query, as far as the providers counted them; shared prompts count once."""
+        candidates = [candidate for tier in self.tiers for candidate in tier.candidates]
+        return sum((candidate.billed for candidate in candidates), start=Usage())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain data, ready for JSON."""

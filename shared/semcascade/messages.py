@@ -5,6 +5,7 @@ A conversation is a tuple of plain message mappings, sent as they are; what come
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,7 +108,8 @@ class Candidate:
         latency_s: Seconds from the request to the complete answer.
         logprobs: Natural-log probabilities of the answer's tokens, where the provider sent them.
         model: The model's name as the provider reported it.
-        attempts: How many requests it took.
+        attempts: How many requests it took; 0 where it came with another sample's request.
+        shares_prompt: Whether it came with another sample's request, whose prompt was billed once, with that sample.
         failure: The error that stands in for an answer; None for an answer.
     """
 
@@ -122,12 +124,19 @@ class Candidate:
     logprobs: tuple[float, ...] | None = None
     model: str | None = None
     attempts: int = 1
+    shares_prompt: bool = False
     failure: MemberError | None = None
 
     @property
     def ok(self) -> bool:
         """Whether the member answered."""
         return self.failure is None
+
+    @property
+    def billed(self) -> Usage:
+        """The tokens that the provider billed for this answer: without the prompt where that was another's."""
+        usage = self.usage or Usage()
+        return dataclasses.replace(usage, input_tokens=0, cached_tokens=0) if self.shares_prompt else usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ class Reply:
     """Replaces the server's own count."""
     logprobs: Sequence[float] | None = None
     """One for each piece of the text; unless given, -0.1 each."""
+    others: Sequence[str] = ()
+    """Texts of the further choices of a request for several; unless given, the same text."""
     chunks: Sequence[str] | None = None
     """How the text is cut in a stream; unless given, behind each space."""
 

@@ -51,6 +51,13 @@ class EmptyChoices(Fault):
 
 
 @dataclass(frozen=True)
+class FewChoices(Fault):
+    """`n` is taken for this number at most, as by providers that ignore it."""
+
+    most: int = 1
+
+
+@dataclass(frozen=True)
 class NullContent(Fault):
     """The message has neither content nor tool calls."""
 

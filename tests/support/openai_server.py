@@ -24,6 +24,7 @@ from tests.support.faults import (
     Delay,
     EmptyChoices,
     Fault,
+    FewChoices,
     Malformed,
     NoUsage,
     NullContent,
@@ -36,7 +37,7 @@ from tests.support.faults import (
 from tests.support.openai_wire import Answer, RefusedError, check, embeddings
 
 __all__ = [
-    "Delay", "EmptyChoices", "Fault", "Malformed", "NoUsage", "NullContent", "OpenAIServer", "Recorded", "Reply",
+    "Delay", "EmptyChoices", "Fault", "FewChoices", "Malformed", "NoUsage", "NullContent", "OpenAIServer", "Recorded", "Reply",
     "Reset", "Stall", "Status", "Truncated", "brain", "closed_address",
 ]  # fmt: skip
 
@@ -236,7 +237,9 @@ class OpenAIServer:
             check(record.body)
         except RefusedError as error:
             return _error(Status(400, message=str(error)))
-        answer = Answer(record.body, await self._reply(record.body))
+        fewest = [fault.most for fault in faults if isinstance(fault, FewChoices)]
+        body = {**record.body, "n": min([record.body.get("n") or 1, *fewest])}
+        answer = Answer(body, await self._reply(body))
         record.usage = answer.usage
         if record.body.get("stream"):
             return await self._stream(request, record, answer, faults)

@@ -106,6 +106,7 @@ class Answer:
     def __init__(self, body: Mapping[str, Any], reply: Reply) -> None:
         self.body, self.reply = body, reply
         self.id, self.copies = f"chatcmpl-{uuid.uuid4().hex[:12]}", int(body.get("n") or 1)
+        self.others = list(reply.others)[: self.copies - 1]
         self.text, cut = _cut(reply.text, body)
         self.calls = [_call(name, arguments) for name, arguments in reply.tool_calls]
         self.finish_reason = reply.finish_reason or cut or ("tool_calls" if self.calls else "stop")
@@ -119,10 +120,11 @@ class Answer:
         thought = tokens(self.reply.reasoning)
         said = thought + tokens(self.text or "")
         said += sum(1 + tokens(call["function"]["arguments"]) for call in self.calls)
+        said = said * (self.copies - len(self.others)) + sum(map(tokens, self.others))
         return {
             "prompt_tokens": asked,
-            "completion_tokens": said * self.copies,
-            "total_tokens": asked + said * self.copies,
+            "completion_tokens": said,
+            "total_tokens": asked + said,
             "prompt_tokens_details": {"cached_tokens": 0},
             "completion_tokens_details": {"reasoning_tokens": thought},
         }
@@ -134,9 +136,12 @@ class Answer:
         if self.reply.reasoning:
             message["reasoning_content"] = self.reply.reasoning
         choice = {"message": message, "finish_reason": self.finish_reason, "logprobs": self._logprobs(self._pieces())}
+        choices = [{"index": index, **choice} for index in range(self.copies)]
+        for one, text in zip(choices[1:], self.others, strict=False):
+            one["message"] = {**message, "content": text}
         return {
             **self._head("chat.completion"),
-            "choices": [{"index": index, **choice} for index in range(self.copies)],
+            "choices": choices,
             "usage": self.usage,
         }
 

@@ -164,7 +164,7 @@ def test_a_stalled_request_goes_on_when_released(client, server):
     assert stall.reached.wait(5)
     stall.release()
     assert "".join(c.choices[0].delta.content or "" for c in [*first, *stream]) == "one two three"
-    assert server.asked()[0].finished
+    server.wait_until(lambda: server.asked()[0].finished)
 
 
 def test_a_client_that_leaves_is_noticed(client, server):

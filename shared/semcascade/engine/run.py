@@ -22,6 +22,7 @@ from semcascade.engine.attempts import (
     left,
     with_preamble,
 )
+from semcascade.engine.samples import ask_samples, sampling_notes
 from semcascade.engine.scoring import Scored, TierScorer
 from semcascade.engine.transports import Transports
 from semcascade.errors import CascadeError, DeadlineExceededError, MemberError, SemcascadeError
@@ -210,7 +211,8 @@ class QueryRun:
         except asyncio.CancelledError:
             self._record_left(tier, candidates, started)
             raise
-        return _record(tier, candidates, answers, scored, time.monotonic() - started)
+        record = _record(tier, candidates, answers, scored, time.monotonic() - started)
+        return dataclasses.replace(record, notes=(*record.notes, *sampling_notes(tier, self._request)))
 
     async def _consult(self, member: Member, request: Request) -> Candidate:
         """Ask a member that comparing answers needs, within the query's deadline."""
@@ -229,10 +231,8 @@ class QueryRun:
                         continue
                     transport = self._plan.transports.of(member)
                     patience = Patience.of(member, self._config, self._deadline)
-                    tasks += [
-                        (member, group.create_task(ask(transport, member, self._request, patience, sample)))
-                        for sample in range(member.samples)
-                    ]
+                    samples = ask_samples(group, transport, member, self._request, patience)
+                    tasks += [(member, task) for task in samples]
         except asyncio.CancelledError:
             self._record_left(tier, self._answers(tasks, unready), started)
             raise

@@ -68,6 +68,28 @@ class Transport(ABC):
             MemberError: If there is no answer, or it breaks off.
         """
 
+    def most_samples(self, member: Member) -> int:
+        """Return how many answers one request can bring, its prompt billed once; 1: `complete_many` is not there."""
+        return 1
+
+    async def complete_many(self, member: Member, request: Request, *, timeout: float, n: int) -> list[Candidate]:
+        """Ask for several whole answers by one request; only where `most_samples` says so.
+
+        Args:
+            member: Who is asked.
+            request: What is asked.
+            timeout: Seconds for this attempt.
+            n: How many answers to ask for.
+
+        Returns:
+            One answer or more, n at most. Each tells the whole prompt's tokens; all but the first share its prompt.
+            Their costs add up to the request's.
+
+        Raises:
+            MemberError: If there is no answer.
+        """
+        raise NotImplementedError(f"{type(self).__name__} asks for one answer at a time")
+
     async def prepare(self, member: Member) -> None:  # noqa: B027 - most transports are ready as they are
         """Get ready to ask the member: import a slow library, start a local model. Called before every query.
 

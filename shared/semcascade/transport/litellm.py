@@ -7,9 +7,10 @@ agreement with oneself.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from semcascade._litellm import litellm
@@ -20,7 +21,16 @@ from semcascade.model_table import known_of
 from semcascade.provider_errors import provider_error
 from semcascade.transport.base import Delta, ToolCallDelta, Transport, configured_price
 
-__all__ = ["LiteLLMTransport", "request_body"]
+__all__ = ["MOST_SAMPLES", "LiteLLMTransport", "request_body"]
+
+MOST_SAMPLES: Mapping[str, int] = {
+    "openai": 64, "azure": 64, "hosted_vllm": 64, "gemini": 8, "vertex_ai": 8, "groq": 64, "deepseek": 64,
+    "together_ai": 64, "openrouter": 64, "xai": 64, "fireworks_ai": 64, "cohere": 64, "cohere_chat": 64,
+}  # fmt: skip
+"""How many answers one request (`n`) may ask for, by provider; others are asked once for each answer.
+
+A provider of this list that sends fewer is asked again for the rest, and one that refuses `n` is asked one by one.
+"""
 
 
 class LiteLLMTransport(Transport):
@@ -33,6 +43,20 @@ class LiteLLMTransport(Transport):
         except Exception as error:
             raise provider_error(error, member) from error
         return self._candidate(member, response)
+
+    def most_samples(self, member: Member) -> int:
+        """Return what the member's provider takes as `n`."""
+        return MOST_SAMPLES.get(member.provider, 1)
+
+    async def complete_many(self, member: Member, request: Request, *, timeout: float, n: int) -> list[Candidate]:
+        """Ask for several whole answers by one request."""
+        try:
+            response = await litellm().acompletion(**_arguments(member, request, timeout) | {"n": n})
+        except Exception as error:
+            raise provider_error(error, member) from error
+        whole = self._candidate(member, response)
+        answers = [dataclasses.replace(whole, **_said(choice)) for choice in response.choices[:n] if choice.message]
+        return list(_shared_out(answers, whole))
 
     async def stream(self, member: Member, request: Request, *, timeout: float) -> AsyncIterator[Delta]:
         """Ask for one answer in pieces."""
@@ -107,18 +131,9 @@ class LiteLLMTransport(Transport):
         choices = getattr(response, "choices", None)
         if not choices or getattr(choices[0], "message", None) is None:
             raise MalformedReplyError("the reply has no choices; nothing was answered", member=member.name)
-        message, usage = choices[0].message, _usage(getattr(response, "usage", None))
-        return Candidate(
-            member=member.name,
-            text=message.content or "",
-            tool_calls=tuple(_tool_call(call) for call in message.tool_calls or ()),
-            reasoning=getattr(message, "reasoning_content", None) or "",
-            finish_reason=choices[0].finish_reason,
-            usage=usage,
-            cost=self._cost(member, response, usage),
-            logprobs=_logprobs(choices[0]) or None,
-            model=getattr(response, "model", None),
-        )
+        usage, model = _usage(getattr(response, "usage", None)), getattr(response, "model", None)
+        cost = self._cost(member, response, usage)
+        return Candidate(member=member.name, usage=usage, cost=cost, model=model, **_said(choices[0]))
 
     def _delta(self, member: Member, chunk: Any, *, counted: bool) -> Delta:
         usage = _usage(getattr(chunk, "usage", None)) if counted else None
@@ -150,6 +165,46 @@ class LiteLLMTransport(Transport):
         if reported is not None:
             return float(reported)
         return self.price(member, usage)
+
+
+def _said(choice: Any) -> dict[str, Any]:
+    """Return what one choice of a reply says."""
+    message = choice.message
+    return {
+        "text": message.content or "",
+        "tool_calls": tuple(_tool_call(call) for call in message.tool_calls or ()),
+        "reasoning": getattr(message, "reasoning_content", None) or "",
+        "finish_reason": choice.finish_reason,
+        "logprobs": _logprobs(choice) or None,
+    }
+
+
+def _shared_out(answers: Sequence[Candidate], whole: Candidate) -> Iterator[Candidate]:
+    """Share out the tokens and the cost of one request among its answers, tokens by what each of them says.
+
+    The provider counts the tokens of all answers together.
+    """
+    sizes = [
+        1 + len(one.text) + len(one.reasoning) + sum(len(call.arguments) for call in one.tool_calls) for one in answers
+    ]
+    cost = None if whole.cost is None else whole.cost / len(answers)
+    given = 0.0
+    for index, answer in enumerate(answers):
+        share = (given / sum(sizes), (given + sizes[index]) / sum(sizes))
+        given += sizes[index]
+        usage = None if whole.usage is None else _part(whole.usage, *share)
+        yield dataclasses.replace(answer, usage=usage, cost=cost, shares_prompt=index > 0)
+
+
+def _part(usage: Usage, start: float, end: float) -> Usage:
+    """Return the whole prompt, and the output's tokens from one share of it to another."""
+
+    def between(tokens: int) -> int:
+        return round(tokens * end) - round(tokens * start)
+
+    return dataclasses.replace(
+        usage, output_tokens=between(usage.output_tokens), reasoning_tokens=between(usage.reasoning_tokens)
+    )
 
 
 def request_body(member: Member, request: Request) -> dict[str, Any]:
