@@ -24,7 +24,7 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.program.utils import get_program_for_llm
-from pydantic import Field, PrivateAttr, field_serializer
+from pydantic import Field, PrivateAttr, ValidationError, field_serializer
 
 from llamaindex_semcascade.events import reported, reporting_failure
 from llamaindex_semcascade.members import with_llms_as_members
@@ -33,6 +33,7 @@ from llamaindex_semcascade.responses import to_chat_response, to_completion_resp
 from llamaindex_semcascade.settings import ASSUMED_CONTEXT_WINDOW, build_config, request_options
 from llamaindex_semcascade.streams import acompletions, aresponses, completions, responses
 from llamaindex_semcascade.tools import first_call_only, openai_tool_choice, openai_tools, tool_selections
+from semcascade.complaints import config_error
 from semcascade.config import CascadeConfig
 from semcascade.engine.cascade import Cascade
 from semcascade.redaction import is_secret_key
@@ -111,7 +112,10 @@ class SemCascade(FunctionCallingLLM):
         given = {"ensemble": ensemble, "target": target, "tiers": tiers, **kwargs}
         settings, of_llms = with_llms_as_members(given)
         built = build_config(config, preset=preset, api_key=api_key, settings=settings)
-        super().__init__(config=built, **{key: value for key, value in fields.items() if value is not None})
+        try:
+            super().__init__(config=built, **{key: value for key, value in fields.items() if value is not None})
+        except ValidationError as error:
+            raise config_error(error, names=type(self).model_fields, member_names=(), short=False) from None
         request_options(self.additional_kwargs, where="additional_kwargs")
         self._transport, self._transports = transport, {**of_llms, **(transports or {})}
         self._cascade = Cascade(built, transport=transport, transports=self._transports)

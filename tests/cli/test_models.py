@@ -7,6 +7,7 @@ import pytest
 
 from semcascade.errors import LocalModelError
 from semcascade.transport.local import catalogue, fetch
+from tests.support.openai_server import OpenAIServer
 
 WEIGHTS = b"GGUF, but tiny: " + bytes(range(256)) * 40
 
@@ -156,3 +157,19 @@ def test_the_local_preset_answers_and_shows_its_decision(process):
     said = json.loads(ran.out)
     assert "Tokyo" in said["answer"]
     assert len([candidate for candidate in said["decision"]["candidates"] if candidate["tier"] == "ensemble"]) == 3
+
+
+def test_members_that_could_not_be_asked_are_told_beside_the_answer(shell, tiny, tmp_path):
+    with OpenAIServer({"t": "Tokyo"}) as server:
+        broken = {"model": "local/tiny", "name": "broken"}
+        config = {"ensemble": [broken, {**broken, "name": "broken too"}], "target": server.member("t")}
+        file = tmp_path / "c.json"
+        file.write_text(json.dumps(config))
+        tiny.parent.mkdir(parents=True)
+        tiny.write_bytes(b"half")
+        ran = shell("ask", "-c", str(file), "hi")
+    assert (ran.code, ran.out) == (0, "Tokyo\n")
+    assert [line.split(":")[:2] for line in ran.err.splitlines()] == [
+        ["not asked", " broken"],
+        ["not asked", " broken too"],
+    ]

@@ -9,7 +9,7 @@ from llama_index.core.rate_limiter import BaseRateLimiter
 from pydantic import BaseModel
 
 from llamaindex_semcascade import SemCascade
-from semcascade import Candidate, CascadeError, InputError, ScriptedTransport, ToolCall
+from semcascade import Candidate, CascadeError, ConfigError, InputError, ScriptedTransport, ToolCall
 from semcascade.errors import ServerError
 from tests.llamaindex.helpers import CHAT, CLOCK, COMPLETE, WEATHER, WITH_TOOLS, recorded_events, replies, said, user
 from tests.llamaindex.models import MEMBERS, scripted, served
@@ -303,3 +303,12 @@ class TestStructured:
         assert structured.chat([user("x")]).raw == City(name="Oslo")
         assert list(structured.stream_chat([user("x")]))[-1].raw == City(name="Oslo")
         assert not llm.cascade._transports.default.requests[0][1].tools
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"), [({"temperature": "hot"}, "temperature"), ({"max_tokens": -1}, "max_tokens")]
+)
+def test_wrong_parameters_are_refused_by_name(settings, field):
+    with pytest.raises(ConfigError) as caught:
+        SemCascade(ensemble=["a", "b"], target="t", transport=ScriptedTransport({}), **settings)
+    assert caught.value.field == field

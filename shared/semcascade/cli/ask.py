@@ -13,7 +13,7 @@ from semcascade.cli.failures import message_of
 from semcascade.cli.secrecy import Secrecy
 from semcascade.cli.settings import cascade_options, need_config
 from semcascade.cli.weights import getting_ready
-from semcascade.decision import Decision, Result
+from semcascade.decision import Decision, Result, one_line
 from semcascade.errors import CascadeError, SemcascadeError
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def ask(
         terminal.write_answer(result.text)
     if explain:
         _show(result.decision)
+    else:
+        _tell_who_was_left_out(result.decision)
 
 
 def _prompt(words: tuple[str, ...], system: str | None) -> list[Message]:
@@ -130,6 +132,14 @@ def _show(decision: Decision) -> None:
     from semcascade.cli.tables import decision_table
 
     terminal.console().print(decision_table(decision))
+
+
+def _tell_who_was_left_out(decision: Decision) -> None:
+    """Say which members could not even be asked: that is a matter of the set-up, which the answer does not show."""
+    for tier in decision.tiers:
+        for candidate in tier.candidates:
+            if candidate.failure is not None and candidate.attempts == 0:
+                terminal.note(f"not asked: {one_line(str(candidate.failure), 200)}")
 
 
 def _failure(error: SemcascadeError, secrecy: Secrecy) -> dict[str, Any]:

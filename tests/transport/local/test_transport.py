@@ -15,6 +15,7 @@ from semcascade.errors import (
     BadRequestError,
     ConnectionFailedError,
     ContextOverflowError,
+    LocalModelError,
     MemberError,
     MemberTimeoutError,
     MissingDependencyError,
@@ -22,7 +23,8 @@ from semcascade.errors import (
 )
 from semcascade.messages import Request, Usage, as_conversation
 from semcascade.transport.base import assemble
-from semcascade.transport.local import LocalTransport, runtime
+from semcascade.transport.local import LocalTransport, fetch, runtime
+from semcascade.transport.local import transport as local_transport
 from tests.support.tiny_gguf import write_tiny_gguf
 
 pytest.importorskip("xllamacpp")
@@ -252,3 +254,22 @@ def test_a_whole_cascade_of_local_models(gguf, tmp_path):
     assert result.decision.tier == "target"
     failures = [candidate.failure for candidate in result.decision.tiers[0].candidates if candidate.failure]
     assert "no file" in str(failures[0])
+
+
+async def test_members_that_share_weights_share_a_fetch_that_failed(cache, monkeypatch):
+    asked = []
+
+    def no_network(model, **_):
+        asked.append(model.name)
+        raise LocalModelError("no network")
+
+    monkeypatch.setattr(fetch, "ensure", no_network)
+    transport = LocalTransport()
+    members = [Member(model="local/smollm2", name=name) for name in "abc"]
+    failures = await asyncio.gather(*(transport.prepare(member) for member in members), return_exceptions=True)
+    assert [str(failure) for failure in failures] == ["a: no network", "b: no network", "c: no network"]
+    assert asked == ["smollm2"]
+    monkeypatch.setattr(local_transport, "_FAILED_FOR_S", 0.0)
+    with pytest.raises(MemberError):
+        await transport.prepare(members[0])
+    assert len(asked) == 2

@@ -35,6 +35,9 @@ __all__ = ["LocalTransport"]
 
 T = TypeVar("T")
 
+_FAILED_FOR_S = 10.0
+"""How long a failed fetch counts as failed before it is tried anew."""
+
 
 class LocalTransport(Transport):
     """Asks GGUF models that run on this machine, on the CPU, without a key.
@@ -65,6 +68,8 @@ class LocalTransport(Transport):
     ) -> None:
         self._context, self._slots, self._threads, self._port = context, slots, threads, port
         self._port_owner: Path | None = None
+        self._fetching = threading.Lock()
+        self._failed: dict[str, tuple[float, LocalModelError]] = {}
         self._progress, self._notice = progress, notice
 
     async def prepare(self, member: Member) -> None:
@@ -156,11 +161,23 @@ class LocalTransport(Transport):
         except LocalModelError as error:
             raise MemberError(str(error), member=member.name) from error
 
+    def _fetched(self, weights: LocalModel) -> Path:
+        """Return where the weights are; members that share them share a fetch that failed a moment ago, too."""
+        with self._fetching:
+            failed_at, error = self._failed.get(weights.name, (0.0, None))
+            if error is not None and time.monotonic() - failed_at < _FAILED_FOR_S:
+                raise error
+            try:
+                return fetch.ensure(weights, progress=self._progress, notice=self._notice)
+            except LocalModelError as failure:
+                self._failed[weights.name] = (time.monotonic(), failure)
+                raise
+
     def _start(self, weights: LocalModel | Path) -> Server:
         require_runtime()
         importlib.import_module("aiohttp")  # here and not on the event loop, which would stand still meanwhile
         if isinstance(weights, LocalModel):
-            path, alias = fetch.ensure(weights, progress=self._progress, notice=self._notice), weights.name
+            path, alias = self._fetched(weights), weights.name
         else:
             path, alias = weights.resolve(), weights.stem
         style = weights.style if isinstance(weights, LocalModel) else None
