@@ -330,6 +330,41 @@ def test_a_tier_that_cannot_be_scored_is_not_paid_for():
     assert [candidate.attempts for candidate in result.decision.tiers[0].candidates] == [0, 0]
 
 
+def test_a_transport_that_breaks_its_promises_is_the_members_failure():
+    class Odd(ScriptedTransport):
+        async def prepare(self, member):
+            if member.name == "a":
+                raise OSError("no such device")
+
+        async def complete(self, member, request, *, timeout, sample=0):
+            return None if member.name == "b" else await super().complete(member, request, timeout=timeout)
+
+    c = Cascade(ensemble=["a", "b", "c", "d"], target="t", transport=Odd({**AGREE, "d": "Tokyo"}), max_retries=0)
+    decision = c.complete(QUESTION).decision
+    assert decision.accepted
+    failures = [str(candidate.failure) for candidate in decision.tiers[0].candidates]
+    assert "no such device" in failures[0]
+    assert "NoneType" in failures[1]
+
+
+def test_one_answer_can_stand_in_for_a_failed_target():
+    down = {name: ServerError("down", member=name) for name in "act"}
+    result = cascade({**down, "b": "Tokyo"}, on_target_failure="ensemble").complete(QUESTION)
+    assert (result.text, result.decision.fallback) == ("Tokyo", True)
+    nothing = cascade({**down, "b": ""}, on_target_failure="ensemble")
+    with pytest.raises(CascadeError):
+        nothing.complete(QUESTION)
+
+
+def test_a_failed_target_says_nothing_of_what_the_target_costs():
+    free = {"input_cost_per_token": 0, "output_cost_per_token": 0}
+    script = {**SCATTER, "t": ServerError("down", member="t")}
+    c = cascade(script, ensemble=[{"model": name, **PRICES} for name in "abc"], target={"model": "t", **free})
+    with pytest.raises(CascadeError):
+        c.complete(QUESTION)
+    assert c.ledger.summary().savings is None
+
+
 class Never(Transport):
     """Never answers."""
 

@@ -108,6 +108,10 @@ async def ask(transport: Transport, member: Member, request: Request, patience: 
             patience.refuse_late(member)
             async with patience.bound(member) as seconds:
                 answer = await transport.complete(member, request, timeout=seconds, sample=sample)
+            if not isinstance(answer, Candidate):
+                raise MalformedReplyError(  # noqa: TRY301
+                    f"its transport answered with a {type(answer).__name__}, not a Candidate", member=member.name
+                )
         except Exception as raised:  # noqa: BLE001 - a transport may raise anything; the query goes on
             error = as_member_error(raised, member)
             costs.append(cost_of_failure(transport, member, error))

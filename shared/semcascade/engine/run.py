@@ -10,25 +10,17 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
 from semcascade.config import CascadeConfig, Member, Tier
-from semcascade.decision import Decision, Result, TierRecord, one_line, total_cost
-from semcascade.engine.attempts import (
-    Deadline,
-    Patience,
-    as_member_error,
-    ask,
-    backoff,
-    cost_of_failure,
-    failed,
-    left,
-    with_preamble,
-)
+from semcascade.decision import Decision, Result, TierRecord, one_line
+from semcascade.engine.attempts import Deadline, Patience, as_member_error, ask, failed, left
 from semcascade.engine.samples import ask_samples, sampling_notes
 from semcascade.engine.scoring import Scored, TierScorer
+from semcascade.engine.streams import ask_in_pieces
 from semcascade.engine.transports import Transports
 from semcascade.errors import CascadeError, DeadlineExceededError, MemberError, SemcascadeError
 from semcascade.messages import Candidate, Request
-from semcascade.similarity import Query
-from semcascade.transport.base import Delta, Transport, assemble
+from semcascade.redaction import redact
+from semcascade.similarity import Query, classify
+from semcascade.transport.base import Delta, Transport
 from semcascade.transport.recorded import whole
 
 __all__ = ["Plan", "QueryRun"]
@@ -108,21 +100,28 @@ class QueryRun:
                 yield whole(accepted.candidate)
                 yield accepted
                 return
-            asked = time.monotonic()
-            pieces: list[Delta] = []
+            asked, begun = time.monotonic(), False
             candidate: Candidate | None = None
-            with self._target_left(self._plan.transports.of(self._target), asked):
-                async with aclosing(self._stream_target(pieces)) as items:
+            transport, member = self._plan.transports.of(self._target), self._target
+            patience = Patience.of(member, self._config, self._deadline)
+            with self._target_left(transport, asked):
+                async with aclosing(ask_in_pieces(transport, member, self._request, patience)) as items:
                     async for item in items:
                         if isinstance(item, Candidate):
                             candidate = item
-                        else:
-                            yield item
+                            continue
+                        begun = True
+                        self._note_first_token(item)
+                        yield item
             assert candidate is not None  # noqa: S101 - the target's stream ends with its candidate
-            result = self._finish_target(candidate, asked, broke_off=bool(pieces))
-            if not pieces:
+            result = self._finish_target(candidate, asked, broke_off=begun)
+            if not begun:
                 yield whole(result.candidate)
             yield result
+
+    def _note_first_token(self, delta: Delta) -> None:
+        if self._first_token_s is None and (delta.text or delta.tool_calls or delta.reasoning):
+            self._first_token_s = time.monotonic() - self._started
 
     @contextmanager
     def _recording_departure(self) -> Iterator[None]:
@@ -188,6 +187,10 @@ class QueryRun:
             return DeadlineExceededError(f"{name} was not ready before the query's deadline")
         except SemcascadeError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - one's own transport may raise anything; the query goes on
+            unready = SemcascadeError(f"{name} could not be made ready: {redact(str(error) or type(error).__name__)}")
+            unready.__cause__ = error
+            return unready
         return None
 
     async def _ask_tier(self, tier: Tier, scorer: TierScorer) -> TierRecord:
@@ -205,7 +208,8 @@ class QueryRun:
         elapsed = time.monotonic() - started
         if reason or len(answers) < scorer.quorum:
             reason = reason or f"{len(answers)} of {len(candidates)} answered, {scorer.quorum} are needed"
-            return TierRecord(tier.name, candidates, accepted=False, reason=reason, latency_s=elapsed)
+            chosen = _first_usable(tier, candidates)
+            return TierRecord(tier.name, candidates, accepted=False, reason=reason, chosen=chosen, latency_s=elapsed)
         try:
             scored = await scorer.score(Query.of(self._request, self._consult), answers)
         except asyncio.CancelledError:
@@ -256,52 +260,6 @@ class QueryRun:
         self._records.append(TierRecord(tier.name, candidates, accepted=False, reason=reason, latency_s=elapsed))
 
     # --- the target
-
-    async def _stream_target(self, pieces: list[Delta]) -> AsyncGenerator[Delta | Candidate, None]:
-        """Yield the target's pieces and at last its candidate; repeat attempts only before the first piece."""
-        member = self._target
-        transport = self._plan.transports.of(member)
-        patience = Patience.of(member, self._config, self._deadline)
-        request, started = with_preamble(self._request, member), time.monotonic()
-        costs: list[float | None] = []
-        for attempt in range(1, patience.max_retries + 2):
-            try:
-                patience.refuse_late(member)
-                async for delta in self._pieces(transport, member, request, patience):
-                    pieces.append(delta)
-                    yield delta
-            except Exception as raised:  # noqa: BLE001 - a transport may raise anything; the query goes on
-                error = as_member_error(raised, member)
-                costs.append(left(transport, member).cost if pieces else cost_of_failure(transport, member, error))
-                pause = backoff(error, attempt)
-                final = not error.retryable or attempt > patience.max_retries
-                if pieces or final or pause >= patience.deadline.remaining():
-                    yield failed(member, error, cost=total_cost(costs), started=started, attempts=attempt)
-                    return
-                await asyncio.sleep(pause)
-            else:
-                answer = _priced(assemble(member, pieces), transport, member)
-                cost, latency = total_cost([*costs, answer.cost]), time.monotonic() - started
-                yield dataclasses.replace(answer, cost=cost, latency_s=latency, attempts=attempt)
-                return
-
-    async def _pieces(
-        self, transport: Transport, member: Member, request: Request, patience: Patience
-    ) -> AsyncGenerator[Delta, None]:
-        stream = aiter(transport.stream(member, request, timeout=patience.timeout))
-        try:
-            while True:
-                async with patience.bound(member):
-                    delta = await anext(stream, None)
-                if delta is None:
-                    return
-                if self._first_token_s is None and (delta.text or delta.tool_calls or delta.reasoning):
-                    self._first_token_s = time.monotonic() - self._started
-                yield delta
-        finally:
-            close = getattr(stream, "aclose", None)
-            if close is not None:
-                await close()
 
     def _finish_target(self, candidate: Candidate, asked: float, *, broke_off: bool = False) -> Result:
         record = self._record_target(candidate, asked)
@@ -380,10 +338,17 @@ class QueryRun:
         """What the target alone costs: what was paid, else its price for the tokens of the answer."""
         last = self._records[-1] if self._records else None
         if last is not None and last.name == self._config.tiers[-1].name:
-            return last.cost
+            return last.cost if last.accepted else None
         if answer is None or answer.usage is None:
             return None
         return self._plan.transports.of(self._target).price(self._target, answer.usage)
+
+
+def _first_usable(tier: Tier, candidates: Sequence[Candidate]) -> int | None:
+    """Return the answer of the highest priority that says anything, for want of agreement to choose by."""
+    priority = {member.name: member.priority for member in tier.members}
+    usable = [i for i, candidate in enumerate(candidates) if candidate.ok and not classify(candidate).degenerate]
+    return max(usable, key=lambda i: priority[candidates[i].member], default=None)
 
 
 def _record(
@@ -415,10 +380,3 @@ def _record(
         latency_s=elapsed,
         notes=scored.comparison.notes,
     )
-
-
-def _priced(candidate: Candidate, transport: Transport, member: Member) -> Candidate:
-    """Reckon the cost of a stream whose provider told tokens but no price."""
-    if candidate.cost is not None or candidate.usage is None:
-        return candidate
-    return dataclasses.replace(candidate, cost=transport.price(member, candidate.usage))

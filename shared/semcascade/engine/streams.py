@@ -1,0 +1,80 @@
+"""Asking one member for an answer in pieces, until it is whole, fails for good, or time is up."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncGenerator
+
+from semcascade.config import Member
+from semcascade.decision import total_cost
+from semcascade.engine.attempts import (
+    Patience,
+    as_member_error,
+    backoff,
+    cost_of_failure,
+    failed,
+    left,
+    with_preamble,
+)
+from semcascade.messages import Candidate, Request
+from semcascade.transport.base import Delta, Transport, assemble
+
+__all__ = ["ask_in_pieces"]
+
+
+async def ask_in_pieces(
+    transport: Transport, member: Member, request: Request, patience: Patience
+) -> AsyncGenerator[Delta | Candidate, None]:
+    """Yield the pieces of one answer and at last its candidate, which may carry a failure.
+
+    Attempts are repeated only before the first piece: what was shown cannot be taken back.
+    """
+    request, started = with_preamble(request, member), time.monotonic()
+    costs: list[float | None] = []
+    pieces: list[Delta] = []
+    for attempt in range(1, patience.max_retries + 2):
+        try:
+            patience.refuse_late(member)
+            async for delta in _pieces(transport, member, request, patience):
+                pieces.append(delta)
+                yield delta
+        except Exception as raised:  # noqa: BLE001 - a transport may raise anything; the query goes on
+            error = as_member_error(raised, member)
+            costs.append(left(transport, member).cost if pieces else cost_of_failure(transport, member, error))
+            pause = backoff(error, attempt)
+            final = not error.retryable or attempt > patience.max_retries
+            if pieces or final or pause >= patience.deadline.remaining():
+                yield failed(member, error, cost=total_cost(costs), started=started, attempts=attempt)
+                return
+            await asyncio.sleep(pause)
+        else:
+            answer = _priced(assemble(member, pieces), transport, member)
+            cost, latency = total_cost([*costs, answer.cost]), time.monotonic() - started
+            yield dataclasses.replace(answer, cost=cost, latency_s=latency, attempts=attempt)
+            return
+
+
+async def _pieces(
+    transport: Transport, member: Member, request: Request, patience: Patience
+) -> AsyncGenerator[Delta, None]:
+    stream = aiter(transport.stream(member, request, timeout=patience.timeout))
+    try:
+        while True:
+            async with patience.bound(member):
+                delta = await anext(stream, None)
+            if delta is None:
+                return
+            yield delta
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _priced(candidate: Candidate, transport: Transport, member: Member) -> Candidate:
+    """Reckon the cost of a stream whose provider told tokens but no price."""
+    if candidate.cost is not None or candidate.usage is None:
+        return candidate
+    return dataclasses.replace(candidate, cost=transport.price(member, candidate.usage))
