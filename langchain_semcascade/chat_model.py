@@ -99,6 +99,8 @@ class ChatSemCascade(BaseChatModel):
     """Which answer is returned."""
     deadline: float | None = None
     """Seconds for the whole query."""
+    quorum: int | None = None
+    """How many answers a tier needs to be scored."""
     on_target_failure: Literal["raise", "ensemble"] | None = None
     """What happens when the target fails."""
     timeout: float | None = None

@@ -10,11 +10,12 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -25,7 +26,8 @@ from pydantic import (
 )
 
 from semcascade.complaints import config_error, unknown
-from semcascade.errors import ConfigError
+from semcascade.errors import ConfigError, InputError
+from semcascade.merging import merge, two_tiers, with_rate
 from semcascade.messages import as_conversation
 from semcascade.redaction import is_secret_key, secret_values
 
@@ -42,6 +44,15 @@ REQUEST_PARAMETERS = frozenset(
     }
 )  # fmt: skip
 """Request parameters that may stand beside a member's own settings; others go under `params`."""
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a number, got a bool")  # noqa: TRY004 - pydantic takes ValueErrors
+    return value
+
+
+Share = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)]
 
 
 class _Settings(BaseModel):
@@ -116,8 +127,11 @@ class Member(_Settings):
         address = urlsplit(self.api_base or "")
         if "@" in address.netloc or any(is_secret_key(key) for key, _ in parse_qsl(address.query)):
             raise ValueError("api_base: it carries a password or key; give that as api_key_env")
-        for message in self.preamble:
-            as_conversation([message])
+        for index, message in enumerate(self.preamble):
+            try:
+                as_conversation([message])
+            except InputError as error:
+                raise ValueError(str(error).replace("prompt[0]", f"preamble[{index}]", 1)) from None
         return self
 
     @property
@@ -160,9 +174,9 @@ class Tier(_Settings):
     """Who is asked; the first listed is the primary member unless priorities say otherwise."""
     name: str = ""
     """How decisions call the tier."""
-    threshold: float | None = Field(default=None, ge=0, le=1)
+    threshold: Share | None = None
     """Least reliability, 0 to 1, at which the tier's answer is accepted."""
-    escalation_rate: float | None = Field(default=None, ge=0, le=1)
+    escalation_rate: Share | None = None
     """Share of queries to defer, instead of a threshold; kept by a running quantile."""
     signal: str | None = None
     """What is scored; the cascade's unless given."""
@@ -171,7 +185,7 @@ class Tier(_Settings):
     selection: Selection | None = None
     """Which answer is returned; the cascade's unless given."""
     quorum: int | None = Field(default=None, ge=1)
-    """How many members must have answered for the tier to be scored; 2 unless given."""
+    """How many answers the tier needs to be scored; the cascade's unless given."""
 
     @field_validator("members", mode="before")
     @classmethod
@@ -220,8 +234,10 @@ class CascadeConfig(_Settings):
     """What is scored."""
     selection: Selection = "auto"
     """Which answer is returned: `central`, `primary`, or `auto`, by what kind of answers they are."""
-    threshold: float = Field(default=0.6, ge=0, le=1)
+    threshold: Share = 0.6
     """Least reliability at which a tier's answer is accepted, for tiers that set none."""
+    quorum: int = Field(default=2, ge=1)
+    """How many answers a tier needs to be scored, for tiers that set none; a tier of fewer needs all."""
     timeout: float = Field(default=60.0, gt=0)
     """Seconds for one attempt at one member."""
     deadline: float | None = Field(default=None, gt=0)
@@ -245,14 +261,14 @@ class CascadeConfig(_Settings):
             if short.get("ensemble") is not None or short.get("target") is not None:
                 raise ValueError("tiers: give either tiers, or ensemble and target")
         else:
-            data["tiers"] = _two_tiers(short.get("ensemble"), short.get("target"))
+            data["tiers"] = two_tiers(short.get("ensemble"), short.get("target"))
         if short.get("escalation_rate") is not None:
             if data.get("threshold") is not None:
                 raise ValueError("threshold: it and escalation_rate exclude each other; give one")
-            if not isinstance(short["escalation_rate"], int | float) or not 0 <= short["escalation_rate"] <= 1:
+            if type(short["escalation_rate"]) not in (int, float) or not 0 <= short["escalation_rate"] <= 1:
                 raise ValueError("escalation_rate: expected the share of queries to defer, from 0 to 1")
             if isinstance(data["tiers"], list | tuple):  # what else it may be is refused with the tiers themselves
-                data["tiers"] = _with_rate(data["tiers"], short["escalation_rate"])
+                data["tiers"] = with_rate(data["tiers"], short["escalation_rate"])
         return {key: value for key, value in data.items() if value is not None}
 
     @model_validator(mode="after")
@@ -292,7 +308,7 @@ class CascadeConfig(_Settings):
             base: dict[str, Any] = {key: getattr(config, key) for key in config.model_fields_set | {"tiers"}}
         else:
             base = {key: value for key, value in (config or {}).items() if value is not None}
-        merged = _merge(base, given)
+        merged = merge(base, given)
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
@@ -365,60 +381,3 @@ def load_config(path: str | Path, **settings: Any) -> CascadeConfig:
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds a {type(data).__name__}, not a table of settings", field="config")
     return CascadeConfig.build(data, **settings)
-
-
-def _two_tiers(ensemble: Any, target: Any) -> list[Any]:
-    if not ensemble:
-        raise ValueError("ensemble: no members; name two or more models, e.g. ['openai/gpt-5-nano', 'gemini/flash']")
-    if not target:
-        raise ValueError("target: no member; name the model that answers what the ensemble cannot")
-    return [_as_tier(ensemble, "ensemble"), _as_tier(target, "target")]
-
-
-def _as_tier(value: Any, name: str) -> Any:
-    if isinstance(value, Tier) or (isinstance(value, Mapping) and "members" in value):
-        return value
-    return {"members": value, "name": name}
-
-
-def _merge(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Let given settings replace those of a base, also where the one names tiers and the other does not."""
-    base = dict(base)
-    if "tiers" in given:
-        base.pop("ensemble", None)
-        base.pop("target", None)
-    elif "tiers" in base and {"ensemble", "target", "threshold", "escalation_rate"} & given.keys():
-        tiers = list(base.pop("tiers"))
-        if len(tiers) == 2:
-            base["ensemble"], base["target"] = tiers
-        elif "ensemble" in given or "target" in given:
-            raise ConfigError("the configuration has its own tiers; change them there", field="tiers")
-        else:
-            base["tiers"] = tiers
-    if "threshold" in given or "escalation_rate" in given:
-        for key in ("threshold", "escalation_rate"):
-            base.pop(key, None)
-        base = {key: _without_rule(value) if key in {"ensemble", "tiers"} else value for key, value in base.items()}
-    return {**base, **given}
-
-
-def _without_rule(value: Any) -> Any:
-    """Drop a tier's own threshold or rate, which the cascade's now replaces."""
-    if isinstance(value, Tier):
-        return value.model_copy(update={"threshold": None, "escalation_rate": None})
-    if isinstance(value, Mapping):
-        return {key: part for key, part in value.items() if key not in {"threshold", "escalation_rate"}}
-    return [_without_rule(part) for part in value] if isinstance(value, list | tuple) else value
-
-
-def _with_rate(tiers: Any, rate: Any) -> list[Any]:
-    """Give the rate to every tier but the last."""
-    tiers = [
-        tier.model_dump(exclude={"members"}) | {"members": tier.members} if isinstance(tier, Tier) else tier
-        for tier in tiers
-    ]
-    ruled = [
-        {**tier, "threshold": None, "escalation_rate": rate} if isinstance(tier, Mapping) else tier
-        for tier in tiers[:-1]
-    ]
-    return [*ruled, *tiers[-1:]]

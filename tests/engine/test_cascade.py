@@ -222,6 +222,8 @@ def test_too_few_answers_defer():
 
 def test_quorum_is_kept():
     down = {**AGREE, "b": ServerError("down", member="b")}
+    assert not cascade(down, quorum=3).complete(QUESTION).decision.accepted
+    assert cascade(down, quorum=2).complete(QUESTION).decision.accepted
     tiers = [{"members": ["a", "b", "c"], "quorum": 3}, {"members": "t"}]
     assert (
         not Cascade(tiers=tiers, max_retries=0, transport=ScriptedTransport(down)).complete(QUESTION).decision.accepted

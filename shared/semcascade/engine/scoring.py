@@ -65,7 +65,7 @@ class TierScorer:
 
     def __init__(self, tier: Tier, config: CascadeConfig) -> None:
         self.rule: Rule = rule_for(tier, config)
-        self.quorum = min(tier.quorum or 2, tier.answers)
+        self.quorum = min(tier.quorum or config.quorum, tier.answers)
         self.signal = get_signal(tier.signal or config.signal)
         self.similarity: Similarity = get_similarity(tier.similarity or config.similarity)
         self._ready = False
