@@ -24,22 +24,21 @@ def found(question: str, *texts: str):
 
 
 @pytest.mark.parametrize(
-    ("question", "texts", "method", "canonical"),
+    ("question", "texts", "method"),
     [
-        ("6 * 7?", ("42", "43"), "auto: exact", True),
-        ("6 * 7?", ("42", "6 * 7 = 42. The answer is 42.", '{"answer": 41}'), "auto: exact", True),
-        (JAPAN, ("Tokyo", "The capital of Japan is Tokyo."), "auto: focus", True),
-        (JAPAN, ("Tokyo", "Tokyo, Japan", "I think that it must be Tokyo."), "auto: exact, focus", True),
-        ("As JSON", ('{"a": 1}', '{"a": 2}'), "auto: json", True),
-        ("Write f", ("def f(a):\n    return a", "def f(b):\n    return b + 1"), "auto: code", False),
-        ("Tell of rivers", (RIVERS, HILLS), "auto: chrf", False),
-        ("Tell of rivers", (RIVERS, HILLS, HILLS * 2, "Nile"), "auto: chrf, mention", False),
+        ("6 * 7?", ("42", "43"), "auto: exact"),
+        ("6 * 7?", ("42", "6 * 7 = 42. The answer is 42.", '{"answer": 41}'), "auto: exact"),
+        (JAPAN, ("Tokyo", "The capital of Japan is Tokyo."), "auto: focus"),
+        (JAPAN, ("Tokyo", "Tokyo, Japan", "I think that it must be Tokyo."), "auto: exact, focus"),
+        ("As JSON", ('{"a": 1}', '{"a": 2}'), "auto: json"),
+        ("Write f", ("def f(a):\n    return a", "def f(b):\n    return b + 1"), "auto: code"),
+        ("Tell of rivers", (RIVERS, HILLS), "auto: chrf"),
+        ("Tell of rivers", (RIVERS, HILLS, HILLS * 2, "Nile"), "auto: chrf, mention"),
     ],
 )
-def test_the_way_follows_the_answers_and_is_stated(question: str, texts: tuple[str, ...], method: str, canonical: bool):
+def test_the_way_follows_the_answers_and_is_stated(question: str, texts: tuple[str, ...], method: str):
     comparison = found(question, *texts)
     assert comparison.method == method
-    assert comparison.canonical is canonical
 
 
 def test_brief_answers_are_compared_by_what_they_add_to_the_question():
@@ -84,7 +83,6 @@ def test_calls_and_texts_are_unlike():
     comparison = compare(AUTO, Query("Weather in Paris?"), answers)
     assert comparison.method == "auto: tool_calls, unlike"
     assert comparison.matrix.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
-    assert comparison.canonical
 
 
 def test_defaults_of_the_tools_reach_the_comparison_of_calls():

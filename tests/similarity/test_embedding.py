@@ -97,7 +97,6 @@ def test_cosines_equal_those_of_the_model_itself(tiny: Path):
     assert found.matrix == pytest.approx(np.clip(cos_sim(vectors, vectors).numpy(), 0, 1), abs=1e-5)
     assert found.method == f"embedding by {tiny}"
     assert found.notes == found.paid == ()
-    assert not found.canonical
 
 
 def test_no_text_is_embedded_twice(tiny: Path, encoded: list[list[str]]):

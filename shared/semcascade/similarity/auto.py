@@ -72,7 +72,6 @@ class Auto(Similarity):
             f"auto: {', '.join(sorted(used))}",
             notes=tuple(note for part in parts.values() for note in part.notes),
             same_at=Code.same_at if used == {"code"} else 0.5,
-            canonical=2 * sum(way in {"chrf", "code"} for way in ways.values()) < len(ways),
             tiebreak=wording if said == texts else ChrF().matrix(said),
         )
 

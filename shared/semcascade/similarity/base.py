@@ -73,8 +73,6 @@ class Comparison:
         paid: Paid calls that were made for it.
         notes: What the user should know, e.g. that an answer was truncated.
         same_at: Similarity from which two answers count as the same.
-        canonical: Whether answers were compared by what they state (a number, a call), not by their wording.
-            Then the most central answer is a vote's winner; on free text it need not be the best.
         clusters: A cluster number for each answer, where the similarity has its own way to find clusters.
         tiebreak: A finer n×n similarity that tells apart what `matrix` scores the same, or None.
         entailment: (n, n, 3) probabilities that answer i entails answer j, is neutral to it, contradicts it; or None.
@@ -88,7 +86,6 @@ class Comparison:
     paid: tuple[PaidCall, ...] = ()
     notes: tuple[str, ...] = ()
     same_at: float = 0.5
-    canonical: bool = False
     clusters: tuple[int, ...] | None = None
     tiebreak: FloatArray | None = None
     entailment: FloatArray | None = None

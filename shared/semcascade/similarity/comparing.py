@@ -119,7 +119,7 @@ class _Groups:
         given: dict[str, Any] = {
             name: _full(m, itself) for name, (_, itself) in _FILLED_IN.items() if name in similarity.gives
         }
-        return self._filled(Comparison(np.ones((m, m)), method, canonical=True, **given))
+        return self._filled(Comparison(np.ones((m, m)), method, **given))
 
     def spread(self, similarity: Similarity, found: Comparison) -> Comparison:
         """Check the comparison of the distinct wordings, and extend it to all answers."""

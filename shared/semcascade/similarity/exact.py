@@ -27,7 +27,7 @@ class Exact(Similarity):
         """Compare what every pair of answers states."""
         offered = options(query.text)
         forms = [stated(answer_text(answer), offered) for answer in answers]
-        return Comparison(equality(forms), self.name, canonical=True)
+        return Comparison(equality(forms), self.name)
 
 
 def stated(text: str, offered: dict[str, str] | None = None) -> Form:

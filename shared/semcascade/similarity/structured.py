@@ -92,7 +92,7 @@ class ToolCalls(_ByField):
             return float(canonical(answers[i].text).same(canonical(answers[j].text)))
 
         matrix = _pairwise(len(answers), alike)
-        return Comparison(matrix, self.name, notes=_disagreement("arguments", disagree), canonical=True)
+        return Comparison(matrix, self.name, notes=_disagreement("arguments", disagree))
 
 
 class Json(_ByField):
@@ -128,7 +128,7 @@ class Json(_ByField):
             return found.score
 
         matrix = _pairwise(len(answers), alike)
-        return Comparison(matrix, self.name, notes=_disagreement("fields", disagree), canonical=True)
+        return Comparison(matrix, self.name, notes=_disagreement("fields", disagree))
 
 
 def _pairwise(n: int, alike: Callable[[int, int], float]) -> FloatArray:
