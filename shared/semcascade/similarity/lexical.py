@@ -71,52 +71,85 @@ class ChrF(TextSimilarity):
         >>> ChrF().matrix(["abc", "abd"]).round(3).tolist()
         [[1.0, 0.389], [0.389, 1.0]]
         """
-        n = len(texts)
-        precision = np.zeros((n, n))
-        orders = np.zeros((n, n))
-        for ids, owners in _ngrams(["".join(text.split()) for text in texts]):
-            shared, totals = _shared(ids, owners, n)
-            both = np.outer(totals > 0, totals > 0)
-            precision += np.divide(shared, totals[:, None], out=np.zeros((n, n)), where=both)
-            orders += both
-        precision = np.divide(precision, orders, out=np.zeros((n, n)), where=orders > 0)
+        shared, sizes = _shared_ngrams(["".join(text.split()) for text in texts])
+        totals = np.maximum(sizes[None, :] - np.arange(_ORDERS)[:, None], 0)
+        both = (totals[:, :, None] > 0) & (totals[:, None, :] > 0)
+        shares = np.divide(shared, totals[:, :, None], out=np.zeros(shared.shape), where=both).sum(axis=0)
+        orders = both.sum(axis=0)
+        precision = np.divide(shares, orders, out=np.zeros_like(shares), where=orders > 0)
         recall = precision.T
         weight = 4.0 * precision + recall
-        forward = np.divide(5.0 * precision * recall, weight, out=np.zeros((n, n)), where=weight > 0)
+        forward = np.divide(5.0 * precision * recall, weight, out=np.zeros_like(weight), where=weight > 0)
         return _settled((forward + forward.T) / 2, texts)
 
 
 _ORDERS = 6
 
 
-def _ngrams(texts: Sequence[str]) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Number all n-grams of every order: (ids, index of the text that each stands in)."""
-    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    owners = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
-    _, letters = np.unique(codes, return_inverse=True)
-    ids, size = letters.astype(np.int64), int(letters.max(initial=0)) + 1
-    orders = [(ids, owners)]
-    for order in range(1, min(_ORDERS, len(owners))):
-        # An n-gram is the (n-1)-gram before it and its last letter; numbering anew keeps the product small.
-        _, ids = np.unique(ids[:-1] * size + letters[order:], return_inverse=True)
-        inside = owners[order:] == owners[: len(owners) - order]
-        orders.append((ids[inside], owners[order:][inside]))
-    return orders
+def _shared_ngrams(texts: Sequence[str]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Count the n-grams that each pair of different texts shares.
+
+    An n-gram and its text are packed into one number, so that one sort brings the same ones together.
+
+    Returns:
+        (orders, n, n) counts, 0 between a text and itself, and the (n,) lengths of the texts.
+    """
+    n = len(texts)
+    shared = np.zeros((_ORDERS, n * n))
+    signs, size = _signs(texts)
+    lengths = np.array([len(text) for text in texts], dtype=np.int64)
+    owners = np.repeat(np.arange(n), lengths + 1)[: len(signs)]
+    owner_bits, sign_bits = max(1, (n - 1).bit_length()), (size - 1).bit_length()
+    grams, bits = signs, sign_bits
+    for order in range(min(_ORDERS, len(signs))):
+        _count_pairs(np.sort(grams << owner_bits | owners[: len(grams)]), owner_bits, shared[order])
+        if bits + sign_bits + owner_bits > _BITS:
+            _, grams = np.unique(grams, return_inverse=True)
+            bits = len(grams).bit_length()
+        grams = grams[:-1] << sign_bits | signs[order + 1 :]
+        bits += sign_bits
+    square = shared.reshape(_ORDERS, n, n)
+    return square + square.transpose(0, 2, 1), lengths
 
 
-def _shared(ids: npt.NDArray[np.int64], owners: npt.NDArray[np.int64], n: int) -> tuple[FloatArray, FloatArray]:
-    """Count the n-grams that each pair of texts shares (n×n), and those of each text (n,)."""
-    size = int(ids.max(initial=0)) + 1
-    shared = np.zeros((n, n))
-    bags: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
-    for i in range(n):
-        counts = np.bincount(ids[owners == i], minlength=size)
-        for j, (present, times) in enumerate(bags):
-            shared[i, j] = shared[j, i] = np.minimum(counts[present], times).sum()
-        present = np.flatnonzero(counts)
-        bags.append((present, counts[present]))
-        shared[i, i] = counts.sum()
-    return shared, np.diagonal(shared).copy()
+_BITS = 62
+_FEW_SIGNS = 1024
+
+
+def _signs(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], int]:
+    """Return all texts in numbers, a number of its own behind each but the last; and how many numbers there are."""
+    joined = "\0".join(texts)
+    if joined.isascii():
+        signs, size = np.frombuffer(joined.encode("ascii"), dtype=np.uint8).astype(np.int64), 128
+    else:
+        signs = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.int64)
+        size = int(signs.max()) + 1
+    if size > _FEW_SIGNS:
+        found, signs = np.unique(signs, return_inverse=True)
+        size = len(found)
+    ends = np.cumsum([len(text) + 1 for text in texts[:-1]], dtype=np.int64) - 1
+    signs[ends] = size + np.arange(len(ends))
+    return signs, size + len(ends)
+
+
+def _count_pairs(keys: npt.NDArray[np.int64], owner_bits: int, shared: FloatArray) -> None:
+    """Add to the n² counts how often each pair of owners has the same gram: as often as the one that has it less."""
+    ends = np.flatnonzero(keys[1:] != keys[:-1])
+    distinct = keys[np.append(ends, len(keys) - 1)]
+    grams, owners = distinct >> owner_bits, distinct & ((1 << owner_bits) - 1)
+    left = np.flatnonzero(grams[1:] == grams[:-1])
+    if not len(left):
+        return
+    counts = np.empty(len(distinct), dtype=np.int64)
+    counts[0], counts[1:-1], counts[-1] = ends[0] + 1, np.diff(ends), len(keys) - 1 - ends[-1]
+    n, lag = round(len(shared) ** 0.5), 1
+    while len(left):
+        right = left + lag
+        times = np.minimum(counts[left], counts[right])
+        shared += np.bincount(owners[left] * n + owners[right], weights=times, minlength=len(shared))
+        lag += 1
+        left = left[left + lag < len(grams)]
+        left = left[grams[left + lag] == grams[left]]
 
 
 def _f1(common: FloatArray, sizes: Sequence[int]) -> FloatArray:
