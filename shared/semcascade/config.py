@@ -233,7 +233,7 @@ class CascadeConfig(_Settings):
     signal: str = "agreement"
     """What is scored."""
     selection: Selection = "auto"
-    """Which answer is returned: `central`, `primary`, or `auto`, by what kind of answers they are."""
+    """Which answer is returned: `central`, `primary`, or `auto`: the primary's unless it is outvoted."""
     threshold: Share = 0.6
     """Least reliability at which a tier's answer is accepted, for tiers that set none."""
     quorum: int = Field(default=2, ge=1)
