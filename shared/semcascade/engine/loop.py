@@ -42,7 +42,6 @@ class EngineLoop:
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._loop = asyncio.new_event_loop()
-        self._at_close: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
         self._thread = threading.Thread(target=self._run, name="semcascade", daemon=True)
         self._thread.start()
 
@@ -55,10 +54,6 @@ class EngineLoop:
                 current = cls._shared = EngineLoop()
                 atexit.register(current.close)
             return current
-
-    def at_close(self, name: str, closing: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a coroutine before the loop ends; a second one of the same name replaces the first."""
-        self._at_close[name] = closing
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine from synchronous code and wait; an interrupt cancels it.
@@ -131,8 +126,7 @@ class EngineLoop:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         # LiteLLM's clients are the process's: closed with one cascade, they would be missing to all others.
-        closings = [close_clients(), *(closing() for closing in self._at_close.values())]
-        await asyncio.gather(*closings, return_exceptions=True)
+        await asyncio.gather(close_clients(), return_exceptions=True)
         await self._loop.shutdown_asyncgens()
 
     def _run(self) -> None:
