@@ -186,6 +186,22 @@ def test_ascii_and_unicode_tokens_agree(text: str):
     )
 
 
+@given(
+    st.lists(
+        st.sampled_from(
+            ["don't", "naïve", "東京です", "👍🏽", "שָׁלוֹם", "a\u0301", "\u0301", " ", "  ", "x" * 300, "!?"]
+        ),
+        max_size=40,
+    )
+)
+def test_long_texts_are_cut_where_no_word_is(parts: list[str]):
+    text = " ".join(parts)
+    whole = tokenize(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("semcascade.similarity.tokens._PIECE", 7)
+        assert tokenize(text) == whole
+
+
 def words(count: int, seed: int) -> str:
     rng = random.Random(seed)
     return " ".join(f"w{rng.randrange(600)}" for _ in range(count))

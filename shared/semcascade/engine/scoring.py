@@ -23,6 +23,7 @@ from semcascade.similarity import (
     acompare,
     answer_text,
     get_similarity,
+    is_brief,
     sentence_words,
     standing_in,
 )
@@ -91,7 +92,7 @@ class TierScorer:
             second=None if comparison.tiebreak is None else centrality(comparison.tiebreak),
         )
         signal = get_signal(effective_signal(self.signal.name, choice))
-        evidence = _evidence(signal, comparison, choice, answers)
+        evidence = await _evidence(signal, comparison, choice, answers)
         score = signal.score(evidence)
         return Scored(
             choice=choice,
@@ -129,9 +130,11 @@ class TierScorer:
         return self.rule.decide(score.reliability)
 
 
-def _evidence(signal: Signal, comparison: Comparison, choice: Choice, answers: Sequence[Candidate]) -> Evidence:
+async def _evidence(signal: Signal, comparison: Comparison, choice: Choice, answers: Sequence[Candidate]) -> Evidence:
     """Gather what signals look at; what takes work only where this signal wants it."""
-    wanted = signal.needs | signal.uses
+    sentences = None
+    if "sentences" in signal.needs | signal.uses:
+        sentences = _sentences(answers) if is_brief(answers) else await asyncio.to_thread(_sentences, answers)
     logprobs = tuple(answer.logprobs or None for answer in answers)
     return Evidence(
         comparison.matrix,
@@ -139,8 +142,12 @@ def _evidence(signal: Signal, comparison: Comparison, choice: Choice, answers: S
         logprobs=logprobs if any(logprobs) else None,
         same_at=comparison.same_at,
         clusters=comparison.clusters,
-        sentences=tuple(sentence_words(answer_text(answer)) for answer in answers) if "sentences" in wanted else None,
+        sentences=sentences,
         entailment=comparison.entailment,
         contradiction=comparison.contradiction,
         unsupported=comparison.unsupported,
     )
+
+
+def _sentences(answers: Sequence[Candidate]) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    return tuple(sentence_words(answer_text(answer)) for answer in answers)

@@ -11,7 +11,7 @@ from semcascade.similarity.base import (
     answer_text,
 )
 from semcascade.similarity.catalog import SimilarityFunction, get_similarity, register_similarity, similarities
-from semcascade.similarity.comparing import acompare, compare
+from semcascade.similarity.comparing import acompare, compare, is_brief
 from semcascade.similarity.fallback import standing_in
 from semcascade.similarity.kinds import Kind, classify
 from semcascade.similarity.sentences import sentence_words, sentences
@@ -31,6 +31,7 @@ __all__ = [
     "classify",
     "compare",
     "get_similarity",
+    "is_brief",
     "register_similarity",
     "sentence_words",
     "sentences",

@@ -19,13 +19,13 @@ from semcascade.messages import Candidate
 from semcascade.similarity.base import Comparison, FloatArray, Query, Similarity, answer_text
 from semcascade.similarity.kinds import Kind, classify
 
-__all__ = ["acompare", "compare"]
+__all__ = ["acompare", "compare", "is_brief"]
 
 TOLERANCE = 1e-6
 """How far rounding may take a matrix from [0, 1], from symmetry and from ones on its diagonal."""
 
-INLINE_CHARACTERS = 20_000
-"""Comparing more text than this may take longer than an event loop should wait."""
+INLINE_CHARACTERS = 4_000
+"""More text than this is compared in a worker thread: an event loop should not wait for more than a few ms."""
 
 _FILLED_IN: Mapping[str, tuple[Any, Any]] = {
     "tiebreak": (0.0, 1.0),
@@ -63,15 +63,18 @@ def compare(similarity: Similarity, query: Query | str, answers: Sequence[Candid
 
 async def acompare(similarity: Similarity, query: Query | str, answers: Sequence[Candidate]) -> Comparison:
     """Compare like `compare`, without holding up the event loop."""
-    groups = _Groups.of(answers)
+    brief = is_brief(answers)
+    if not (brief or similarity.remote):
+        return await asyncio.to_thread(compare, similarity, query, answers)
+    groups = _Groups.of(answers) if brief else await asyncio.to_thread(_Groups.of, answers)
     if len(groups.firsts) < 2:
         return groups.trivial(similarity)
-    distinct = groups.distinct(answers)
-    if similarity.remote or similarity.heavy or sum(len(answer.text) for answer in distinct) <= INLINE_CHARACTERS:
-        found = await similarity.acompare(_query(query), distinct)
-    else:
-        found = await asyncio.to_thread(similarity.compare, _query(query), distinct)
-    return groups.spread(similarity, found)
+    return groups.spread(similarity, await similarity.acompare(_query(query), groups.distinct(answers)))
+
+
+def is_brief(answers: Sequence[Candidate]) -> bool:
+    """Say whether answers are brief enough to be looked at on an event loop."""
+    return sum(len(answer_text(answer)) for answer in answers) <= INLINE_CHARACTERS
 
 
 def _query(query: Query | str) -> Query:

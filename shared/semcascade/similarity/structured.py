@@ -12,7 +12,7 @@ import numpy as np
 from semcascade.errors import ConfigError
 from semcascade.messages import Candidate, ToolCall
 from semcascade.similarity.base import Comparison, FloatArray, Query, Similarity, TextSimilarity, answer_text
-from semcascade.similarity.canonical import canonical
+from semcascade.similarity.canonical import Form, canonical
 from semcascade.similarity.catalog import get_similarity
 from semcascade.similarity.extract import as_json
 from semcascade.similarity.fields import CONFLICT_WEIGHT, LONG_TEXT_WORDS, Match, leaves, match
@@ -78,6 +78,7 @@ class ToolCalls(_ByField):
         """Compare the tool calls of every pair of answers."""
         schemas = _schemas(query.tools)
         calls = [tuple(_call(call, schemas) for call in answer.tool_calls) for answer in answers]
+        forms = [None if own else canonical(answer.text) for own, answer in zip(calls, answers, strict=True)]
         disagree: Counter[str] = Counter()
 
         def alike(i: int, j: int) -> float:
@@ -87,9 +88,7 @@ class ToolCalls(_ByField):
                     disagree.update(found.disagree)
                     return found.score
                 return _calls_alike(calls[i], calls[j], self._match)
-            if calls[i] or calls[j]:
-                return 0.0
-            return float(canonical(answers[i].text).same(canonical(answers[j].text)))
+            return _same(forms[i], forms[j])
 
         matrix = _pairwise(len(answers), alike)
         return Comparison(matrix, self.name, notes=_disagreement("arguments", disagree))
@@ -114,13 +113,15 @@ class Json(_ByField):
         values = [as_json(answer_text(answer)) for answer in answers]
         schema = _wanted_schema(query)
         fields = [None if value is None else leaves(normalised(value, schema)) for value in values]
+        forms = [
+            canonical(answer.text) if value is None else None for value, answer in zip(values, answers, strict=True)
+        ]
         disagree: Counter[str] = Counter()
 
         def alike(i: int, j: int) -> float:
             first, second = fields[i], fields[j]
             if first is None or second is None:
-                same = first is second and canonical(answers[i].text).same(canonical(answers[j].text))
-                return float(same)
+                return _same(forms[i], forms[j])
             if type(values[i]) is not type(values[j]):
                 return 0.0
             found = self._match(first, second)
@@ -129,6 +130,11 @@ class Json(_ByField):
 
         matrix = _pairwise(len(answers), alike)
         return Comparison(matrix, self.name, notes=_disagreement("fields", disagree))
+
+
+def _same(first: Form | None, second: Form | None) -> float:
+    """Compare what two plain texts state; None stands for an answer that is none."""
+    return float(first is not None and second is not None and first.same(second))
 
 
 def _pairwise(n: int, alike: Callable[[int, int], float]) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 __all__ = ["tokenize"]
 
@@ -27,6 +28,7 @@ _TOKEN = re.compile(
     rf"{_UNSPACED}{_UNSPACED_MARKS}*|(?:(?!{_UNSPACED})[^\W_])+(?:{_MARKS}+(?:(?!{_UNSPACED})[^\W_])*)*|{_SYMBOL}"
 )
 _ASCII_TOKEN = re.compile(r"[a-z0-9]+")
+_PIECE = 10_000
 
 
 def tokenize(text: str) -> list[str]:
@@ -37,8 +39,20 @@ def tokenize(text: str) -> list[str]:
     >>> tokenize("Don't panic!"), tokenize("東京です"), tokenize("👍"), tokenize("?!")
     (['don', 't', 'panic'], ['東', '京', 'で', 'す'], ['👍'], ['?', '!'])
     """
-    if text.isascii():
-        tokens = _ASCII_TOKEN.findall(text.lower())
-    else:
-        tokens = _TOKEN.findall(unicodedata.normalize("NFKC", text).lower())
+    tokens = [token for piece in _pieces(text) for token in _words(piece)]
     return tokens or [character for character in text if not character.isspace()]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a long text at spaces: while a regular expression runs, no other thread does."""
+    start = 0
+    while len(text) - start > _PIECE and (end := text.find(" ", start + _PIECE)) >= 0:
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return _ASCII_TOKEN.findall(text.lower())
+    return _TOKEN.findall(unicodedata.normalize("NFKC", text).lower())
