@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -74,6 +76,15 @@ def test_the_table_of_signals_says_what_the_signals_say():
         for name, s in signals().items()
     }
     assert rows == said
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_signals_runs():
+    root = Path(semcascade.__file__).parents[2]
+    command = [sys.executable, "-m", "tests.benchmarks.signals"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert "all of the matrix" in done.stdout
+    assert all(name in done.stdout for name in signals())
 
 
 def test_every_provider_that_takes_a_number_is_named():

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 
-def _base(folder: Path, words: Iterable[str], reads: int) -> dict[str, Any]:
-    """Save a word-piece tokenizer of the words, and return the shape of a two-layer BERT that reads so many tokens."""
+def _base(folder: Path, words: Iterable[str], reads: int, width: int = 32, layers: int = 2) -> dict[str, Any]:
+    """Save a word-piece tokenizer of the words, and return the shape of a small BERT that reads so many tokens."""
     import torch
     from transformers import BertTokenizerFast
 
@@ -18,8 +18,9 @@ def _base(folder: Path, words: Iterable[str], reads: int) -> dict[str, Any]:
     BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=reads).save_pretrained(folder)
     torch.manual_seed(0)
     return {
-        "vocab_size": len(vocabulary), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "intermediate_size": 32, "max_position_embeddings": reads,
+        "vocab_size": len(vocabulary), "hidden_size": width, "num_hidden_layers": layers,
+        "num_attention_heads": max(2, width // 32), "intermediate_size": width if width < 64 else 4 * width,
+        "max_position_embeddings": reads,
     }  # fmt: skip
 
 
@@ -36,12 +37,14 @@ def sentence_model(folder: Path, words: Iterable[str], reads: int = 16) -> Path:
     return folder / "model"
 
 
-def cross_encoder(folder: Path, words: Iterable[str], labels: Sequence[str], reads: int = 64) -> Path:
+def cross_encoder(
+    folder: Path, words: Iterable[str], labels: Sequence[str], reads: int = 64, width: int = 32, layers: int = 2
+) -> Path:
     """Build a cross-encoder with these labels; its weights are large enough to tell texts apart."""
     from sentence_transformers import CrossEncoder
     from transformers import BertConfig, BertForSequenceClassification
 
-    shape = _base(folder / "base", words, reads)
+    shape = _base(folder / "base", words, reads, width, layers)
     names = dict(enumerate(labels))
     config = BertConfig(**shape, id2label=names, label2id={name: index for index, name in names.items()})
     config.initializer_range = 0.5
