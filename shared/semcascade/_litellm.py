@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
-__all__ = ["close_clients", "litellm"]
+__all__ = ["close_clients", "finish_logging", "litellm"]
 
 _ENVIRONMENT = {
     # Without it the import fetches a price table from the network and waits for it.
@@ -33,6 +35,16 @@ def litellm() -> Any:
     module.suppress_debug_info = True
     module.telemetry = False
     return module
+
+
+async def finish_logging() -> None:
+    """Let LiteLLM call the callbacks it still owes, for a second at most, and end its worker quietly."""
+    module = sys.modules.get("litellm.litellm_core_utils.logging_worker")
+    worker: Any = getattr(module, "GLOBAL_LOGGING_WORKER", None)
+    if worker is not None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(worker.flush(), 1.0)
+        await worker.stop()
 
 
 async def close_clients() -> None:

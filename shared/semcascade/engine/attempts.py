@@ -80,8 +80,11 @@ class Patience:
             raise _LateError("not asked, as the query's deadline had passed", member=member.name)
 
     @asynccontextmanager
-    async def bound(self, member: Member) -> AsyncIterator[float]:
-        """Bound one attempt, or the wait for one piece of a stream; gives the seconds it may take.
+    async def bound(self, member: Member) -> AsyncIterator[None]:
+        """Bound one attempt, or the wait for one piece of a stream.
+
+        Transports are told the member's own timeout, the same every time: clients are kept by it, and one made for
+        what a query has left would never be used again.
 
         Raises:
             MemberTimeoutError: If it took longer.
@@ -89,7 +92,7 @@ class Patience:
         seconds = max(0.0, min(self.timeout, self.deadline.remaining()))
         try:
             async with asyncio.timeout(seconds):
-                yield seconds
+                yield
         except TimeoutError:
             whose = "the query's deadline" if self.deadline.remaining() <= 0 else f"its timeout of {seconds:g} s"
             raise MemberTimeoutError(f"no answer within {whose}", member=member.name) from None
@@ -106,8 +109,8 @@ async def ask(transport: Transport, member: Member, request: Request, patience: 
     for attempt in range(1, patience.max_retries + 2):
         try:
             patience.refuse_late(member)
-            async with patience.bound(member) as seconds:
-                answer = await transport.complete(member, request, timeout=seconds, sample=sample)
+            async with patience.bound(member):
+                answer = await transport.complete(member, request, timeout=patience.timeout, sample=sample)
             if not isinstance(answer, Candidate):
                 raise MalformedReplyError(  # noqa: TRY301
                     f"its transport answered with a {type(answer).__name__}, not a Candidate", member=member.name

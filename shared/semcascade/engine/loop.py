@@ -11,12 +11,13 @@ import atexit
 import concurrent.futures
 import os
 import queue
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import aclosing, suppress
 from typing import Any, ClassVar, TypeVar
 
-from semcascade._litellm import close_clients
+from semcascade._litellm import close_clients, finish_logging
 from semcascade.errors import SemcascadeError
 
 __all__ = ["EngineLoop"]
@@ -41,6 +42,7 @@ class EngineLoop:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
+        self._ends_first = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="semcascade", daemon=True)
         self._thread.start()
@@ -53,7 +55,18 @@ class EngineLoop:
             if current is None or current._pid != os.getpid() or not current._thread.is_alive():
                 current = cls._shared = EngineLoop()
                 atexit.register(current.close)
+            current._end_before_litellm()
             return current
+
+    def _end_before_litellm(self) -> None:
+        """Close before LiteLLM's own work at exit, which would run what this loop is still running.
+
+        What was registered last comes first, and LiteLLM registers when it is imported, in the first query.
+        """
+        if not self._ends_first and "litellm" in sys.modules:
+            atexit.unregister(self.close)
+            atexit.register(self.close)
+            self._ends_first = True
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine from synchronous code and wait; an interrupt cancels it.
@@ -68,12 +81,17 @@ class EngineLoop:
         except BaseException:
             future.cancel()
             raise
+        finally:
+            self._end_before_litellm()
 
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine from asynchronous code on another loop; cancelling the caller cancels it."""
         if self._on_own_thread():
             return await work
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        try:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        finally:
+            self._end_before_litellm()
 
     def iterate(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """Iterate from synchronous code; closing the iterator closes the generator."""
@@ -121,6 +139,7 @@ class EngineLoop:
         self._thread.join(_SHUTDOWN_S)
 
     async def _wind_up(self) -> None:
+        await finish_logging()
         running = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in running:
             task.cancel()
