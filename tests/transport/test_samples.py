@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 
 from semcascade.config import Member
+from semcascade.engine.loop import EngineLoop
 from semcascade.errors import BadRequestError, MalformedReplyError
 from semcascade.messages import Candidate, Request
 from semcascade.transport.base import Transport
@@ -34,7 +34,7 @@ def server(running: OpenAIServer) -> OpenAIServer:
 
 def many(server: OpenAIServer, n: int = 3, request: Request = REQUEST) -> list[Candidate]:
     member = Member.model_validate(server.member("a", **PRICES))
-    return asyncio.run(LiteLLMTransport().complete_many(member, request, timeout=10, n=n))
+    return EngineLoop.shared().run(LiteLLMTransport().complete_many(member, request, timeout=10, n=n))
 
 
 def test_one_request_brings_them_all_and_its_prompt_is_billed_once(server: OpenAIServer):
