@@ -44,6 +44,7 @@ class Judge(Similarity):
 
     Args:
         member: Who judges: a provider id, or a member's settings; keys come from the environment (`api_key_env`).
+            Verdicts repeat themselves best at `temperature = 0`, which not every model takes, so it is not set here.
         swap: Whether to ask twice; once costs half and keeps the bias.
         support: Whether to ask, once more, which sentences of each answer the others support: for the signal
             `selfcheck_prompt` (Manakul, Liusie, Gales 2023, arXiv 2303.08896).
