@@ -9,7 +9,7 @@ from semcascade.similarity.tokens import tokenize
 
 __all__ = ["CONFLICTING", "CONTAINED", "focus", "focus_alike"]
 
-MAX_TEXT_WORDS, MAX_FOCUS_WORDS = 30, 6
+MAX_TEXT_WORDS, MAX_TEXT_CHARACTERS, MAX_FOCUS_WORDS = 30, 600, 6
 """A longer answer, or one with more to say, is compared by its wording."""
 
 CONTAINED, CONFLICTING = 0.7, 0.4
@@ -38,6 +38,8 @@ def focus(text: str, asked: Collection[str]) -> frozenset[str] | None:
     >>> focus("The capital of Japan is Tokyo.", asked)
     frozenset({'tokyo'})
     """
+    if len(text) > MAX_TEXT_CHARACTERS:
+        return None
     words = tokenize(canonical(text).text)
     if len(words) > MAX_TEXT_WORDS or _is_value(text, words):
         return None
