@@ -195,12 +195,12 @@ class OpenAIServer:
                 response: web.StreamResponse = await handle(request, record)
                 record.status, record.finished = response.status, True
             except asyncio.CancelledError:
-                record.disconnected = not self._ended.is_set()
+                record.disconnected, record.finished = not self._ended.is_set(), False
                 raise
             except BrokenOnPurposeError:
                 return web.Response()  # nobody is there to get it
             except ConnectionResetError:
-                record.disconnected = True
+                record.disconnected, record.finished = True, False
                 raise
             finally:
                 with self._changed:
@@ -277,6 +277,7 @@ class OpenAIServer:
                 if isinstance(fault, Malformed):
                     await response.write(f"data: {fault.body}\n\n".encode())
                 await _hold(fault, sent=record.chunks)
+        record.status, record.finished = response.status, True  # before the client knows, who may look at once
         await response.write(_DONE)
         await response.write_eof()
         return response
