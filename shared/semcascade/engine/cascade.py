@@ -11,7 +11,8 @@ from semcascade.config import CascadeConfig, Member, load_config
 from semcascade.decision import Result
 from semcascade.engine.ledger import Ledger
 from semcascade.engine.loop import EngineLoop
-from semcascade.engine.run import Plan, QueryRun
+from semcascade.engine.query import Plan
+from semcascade.engine.run import QueryRun
 from semcascade.engine.scoring import TierScorer
 from semcascade.engine.transports import Transports
 from semcascade.errors import InputError, SemcascadeError

@@ -1,0 +1,134 @@
+"""One tier: ask its members at once, score what they answered, record it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Sequence
+
+from semcascade.config import Member, Tier
+from semcascade.decision import TierRecord
+from semcascade.engine.attempts import left
+from semcascade.engine.query import Inquiry
+from semcascade.engine.samples import ask_samples, sampling_notes
+from semcascade.engine.scoring import Scored, TierScorer
+from semcascade.messages import Candidate
+from semcascade.similarity import Query, classify
+
+__all__ = ["TierRun"]
+
+
+class TierRun:
+    """One query in one of the tiers before the last.
+
+    Args:
+        inquiry: The query.
+        tier: Who is asked.
+        scorer: Scores their answers.
+    """
+
+    def __init__(self, inquiry: Inquiry, tier: Tier, scorer: TierScorer) -> None:
+        self._inquiry, self._tier, self._scorer = inquiry, tier, scorer
+        self._started = time.monotonic()
+        unready = inquiry.unready
+        self._unready = {member.name: unready[id(member)] for member in tier.members if id(member) in unready}
+
+    async def run(self) -> TierRecord:
+        """Ask the tier; add what came of it to the query's records, and return it."""
+        tier, quorum = self._tier, self._scorer.quorum
+        askable = sum(member.samples for member in tier.members if member.name not in self._unready)
+        if askable < quorum:
+            candidates = tuple(self._unready.values())
+            reason = f"only {askable} of {tier.answers} answers could be asked for, {quorum} are needed"
+            return self._keep(self._unscored(candidates, reason))
+        candidates = await self._fan_out()
+        answers = [candidate for candidate in candidates if candidate.ok]
+        if len(answers) < quorum:
+            reason = f"{len(answers)} of {len(candidates)} answered, {quorum} are needed"
+            return self._keep(self._unscored(candidates, reason))
+        try:
+            scored = await self._scorer.score(Query.of(self._inquiry.request, self._inquiry.ask), answers)
+        except asyncio.CancelledError:
+            self._keep(self._left(candidates))
+            raise
+        record = _record(tier, candidates, answers, scored, time.monotonic() - self._started)
+        notes = (*record.notes, *sampling_notes(tier, self._inquiry.request))
+        return self._keep(dataclasses.replace(record, notes=notes))
+
+    async def _fan_out(self) -> tuple[Candidate, ...]:
+        inquiry, tasks = self._inquiry, list[tuple[Member, asyncio.Task[Candidate] | None]]()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for member in self._tier.members:
+                    if member.name in self._unready:
+                        tasks.append((member, None))
+                        continue
+                    transport, patience = inquiry.transport(member), inquiry.patience(member)
+                    samples = ask_samples(group, transport, member, inquiry.request, patience)
+                    tasks += [(member, task) for task in samples]
+        except asyncio.CancelledError:
+            self._keep(self._left(self._candidates(tasks)))
+            raise
+        return self._candidates(tasks)
+
+    def _candidates(self, tasks: Sequence[tuple[Member, asyncio.Task[Candidate] | None]]) -> tuple[Candidate, ...]:
+        return tuple(
+            self._unready[member.name]
+            if task is None
+            else left(self._inquiry.transport(member), member)
+            if task.cancelled()
+            else task.result()
+            for member, task in tasks
+        )
+
+    def _unscored(self, candidates: tuple[Candidate, ...], reason: str) -> TierRecord:
+        chosen, elapsed = _first_usable(self._tier, candidates), time.monotonic() - self._started
+        return TierRecord(self._tier.name, candidates, accepted=False, reason=reason, chosen=chosen, latency_s=elapsed)
+
+    def _left(self, candidates: tuple[Candidate, ...]) -> TierRecord:
+        elapsed, reason = time.monotonic() - self._started, "left before it was decided"
+        return TierRecord(self._tier.name, candidates, accepted=False, reason=reason, latency_s=elapsed)
+
+    def _keep(self, record: TierRecord) -> TierRecord:
+        self._inquiry.failures += [candidate.failure for candidate in record.candidates if candidate.failure]
+        self._inquiry.records.append(record)
+        return record
+
+
+def _first_usable(tier: Tier, candidates: Sequence[Candidate]) -> int | None:
+    """Return the answer of the highest priority that says anything, for want of agreement to choose by."""
+    priority = {member.name: member.priority for member in tier.members}
+    usable = [i for i, candidate in enumerate(candidates) if candidate.ok and not classify(candidate).degenerate]
+    return max(usable, key=lambda i: priority[candidates[i].member], default=None)
+
+
+def _record(
+    tier: Tier, candidates: tuple[Candidate, ...], answers: list[Candidate], scored: Scored, elapsed: float
+) -> TierRecord:
+    """Put the scores of the answers back beside all candidates, failures included."""
+    places = [index for index, candidate in enumerate(candidates) if candidate.ok]
+    agreement: list[float | None] = [None] * len(candidates)
+    for place, value in zip(places, scored.agreement, strict=True):
+        agreement[place] = value
+    chosen = places[scored.choice.index]
+    member = answers[scored.choice.index].member
+    said = f"accepted {member}, {scored.choice.reason}: " if scored.verdict.accept else ""
+    return TierRecord(
+        name=tier.name,
+        candidates=candidates,
+        accepted=scored.verdict.accept,
+        reason=f"{said}{scored.signal} {scored.verdict.reason}",
+        chosen=chosen,
+        signal=scored.signal,
+        value=scored.score.value,
+        score=scored.score.reliability,
+        threshold=scored.verdict.threshold,
+        similarity=scored.comparison.method,
+        agreement=tuple(agreement),
+        entropy=scored.entropy,
+        scoring_cost=scored.cost,
+        scoring_calls=scored.calls,
+        latency_s=elapsed,
+        notes=scored.comparison.notes,
+    )

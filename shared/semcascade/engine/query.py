@@ -1,0 +1,147 @@
+"""What all queries of a cascade share, and what one query has come to so far."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from semcascade.config import CascadeConfig, Member
+from semcascade.decision import Decision, Result, TierRecord, one_line
+from semcascade.engine.attempts import Deadline, Patience, ask
+from semcascade.engine.scoring import TierScorer
+from semcascade.engine.transports import Transports
+from semcascade.errors import CascadeError, DeadlineExceededError, MemberError
+from semcascade.messages import Candidate, Request
+from semcascade.transport.base import Transport
+
+__all__ = ["Inquiry", "Plan"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all queries of a cascade share.
+
+    Attributes:
+        config: The configuration.
+        scorers: One for each tier but the last.
+        transports: Who serves which member.
+    """
+
+    config: CascadeConfig
+    scorers: tuple[TierScorer, ...]
+    transports: Transports
+
+    @property
+    def judges(self) -> tuple[Member, ...]:
+        """Members that comparing answers needs."""
+        return tuple(member for scorer in self.scorers for member in scorer.similarity.members)
+
+
+class Inquiry:
+    """One query's clock and record, kept by all who ask for it.
+
+    Args:
+        plan: What all queries share.
+        request: What is asked.
+        only: The one member to ask, instead of the cascade.
+
+    Attributes:
+        records: One for each tier that was reached.
+        failures: Every member's failure so far.
+        unready: By the member's identity, the failure of one that could not be made ready.
+        first_token_s: Seconds to the first piece of a streamed answer.
+        decision: The record, once there is an answer or an error, or nobody waits for one any more.
+    """
+
+    def __init__(self, plan: Plan, request: Request, *, only: Member | None = None) -> None:
+        self.plan, self.request, self.only = plan, request, only
+        self.config = plan.config
+        self._started = time.monotonic()
+        self.deadline = Deadline.after(plan.config.deadline)
+        self.records: list[TierRecord] = []
+        self.failures: list[MemberError] = []
+        self.unready: dict[int, Candidate] = {}
+        self.first_token_s: float | None = None
+        self.decision: Decision | None = None
+
+    @property
+    def target(self) -> Member:
+        """Who answers when no tier before does."""
+        return self.only or self.config.tiers[-1].members[0]
+
+    def transport(self, member: Member) -> Transport:
+        """Return who serves the member."""
+        return self.plan.transports.of(member)
+
+    def patience(self, member: Member) -> Patience:
+        """Return how long and how often the member is asked."""
+        return Patience.of(member, self.config, self.deadline)
+
+    async def ask(self, member: Member, request: Request) -> Candidate:
+        """Ask a member for one whole answer, within the query's deadline."""
+        if id(member) in self.unready:
+            return self.unready[id(member)]
+        return await ask(self.transport(member), member, request, self.patience(member))
+
+    def note_first_token(self) -> None:
+        """Note that the first piece of a streamed answer is there."""
+        if self.first_token_s is None:
+            self.first_token_s = time.monotonic() - self._started
+
+    # --- how it ends
+
+    def answered(self, candidate: Candidate, tier: str, reason: str, *, fallback: bool = False) -> Result:
+        """End with an answer."""
+        accepted = tier != self.config.tiers[-1].name and not fallback
+        self.decision = Decision(
+            tiers=tuple(self.records),
+            tier=tier,
+            member=candidate.member,
+            accepted=accepted,
+            reason=reason,
+            latency_s=time.monotonic() - self._started,
+            first_token_s=self.first_token_s,
+            always_target_cost=self._always_target(candidate),
+            fallback=fallback,
+        )
+        return Result(candidate, self.decision)
+
+    def given_up(self, message: str, error: MemberError) -> CascadeError:
+        """End without an answer; return what is to be raised."""
+        self._ended(one_line(f"{message}: {error}", 200))
+        kind = DeadlineExceededError if self.deadline.remaining() <= 0 else CascadeError
+        return kind(message, failures=[*self.failures, error], decision=self.decision)
+
+    @contextmanager
+    def recording_departure(self) -> Iterator[None]:
+        """Keep a record also of a query that is cancelled or whose stream is left: it has cost money, too."""
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            if self.decision is None:
+                self._ended("left before there was an answer")
+            raise
+
+    def _ended(self, reason: str) -> None:
+        self.decision = Decision(
+            tiers=tuple(self.records),
+            tier="",
+            member="",
+            accepted=False,
+            reason=reason,
+            latency_s=time.monotonic() - self._started,
+            first_token_s=self.first_token_s,
+            always_target_cost=self._always_target(None),
+        )
+
+    def _always_target(self, answer: Candidate | None) -> float | None:
+        """What the target alone costs: what was paid, else its price for the tokens of the answer."""
+        last = self.records[-1] if self.records else None
+        if last is not None and last.name == self.config.tiers[-1].name:
+            return last.cost if last.accepted else None
+        if answer is None or answer.usage is None:
+            return None
+        return self.transport(self.target).price(self.target, answer.usage)
