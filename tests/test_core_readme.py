@@ -18,7 +18,7 @@ from semcascade.signals import signals
 from semcascade.signals.catalog import _SIGNALS
 from semcascade.similarity import similarities
 from semcascade.similarity.catalog import _SIMILARITIES
-from semcascade.transport.litellm import MOST_SAMPLES
+from semcascade.transport.openai_shape import MOST_SAMPLES
 
 README = (Path(semcascade.__file__).parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)

@@ -18,7 +18,8 @@ from semcascade.errors import (
     ServerError,
 )
 from semcascade.messages import Request
-from semcascade.transport.litellm import LiteLLMTransport, _arguments, request_body
+from semcascade.transport.litellm import LiteLLMTransport, _arguments
+from semcascade.transport.openai_shape import request_body
 from tests.support.openai_server import (
     Delay,
     EmptyChoices,

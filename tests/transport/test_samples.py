@@ -11,7 +11,8 @@ from semcascade.engine.loop import EngineLoop
 from semcascade.errors import BadRequestError, MalformedReplyError
 from semcascade.messages import Candidate, Request
 from semcascade.transport.base import Transport
-from semcascade.transport.litellm import MOST_SAMPLES, LiteLLMTransport
+from semcascade.transport.litellm import LiteLLMTransport
+from semcascade.transport.openai_shape import MOST_SAMPLES
 from tests.support.openai_server import EmptyChoices, FewChoices, NoUsage, OpenAIServer, Reply, Status
 
 REQUEST = Request(({"role": "user", "content": "What is the capital of Japan?"},))

@@ -10,30 +10,21 @@ import asyncio
 import dataclasses
 import inspect
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from semcascade._litellm import litellm
 from semcascade.config import Member
 from semcascade.errors import AuthenticationError, ConnectionFailedError, MalformedReplyError, ModelNotFoundError
 from semcascade.messages import Candidate, Request, ToolCall, Usage
-from semcascade.model_table import known_of
 from semcascade.provider_errors import provider_error
-from semcascade.transport.base import Delta, ToolCallDelta, Transport, configured_price
+from semcascade.transport.base import Delta, ToolCallDelta, configured_price
+from semcascade.transport.openai_shape import TabledTransport, request_body, shared_out
 
-__all__ = ["MOST_SAMPLES", "LiteLLMTransport", "request_body"]
-
-MOST_SAMPLES: Mapping[str, int] = {
-    "openai": 64, "azure": 64, "hosted_vllm": 64, "gemini": 8, "vertex_ai": 8, "groq": 64, "deepseek": 64,
-    "together_ai": 64, "openrouter": 64, "xai": 64, "fireworks_ai": 64, "cohere": 64, "cohere_chat": 64,
-}  # fmt: skip
-"""How many answers one request (`n`) may ask for, by provider; others are asked once for each answer.
-
-A provider of this list that sends fewer is asked again for the rest, and one that refuses `n` is asked one by one.
-"""
+__all__ = ["LiteLLMTransport"]
 
 
-class LiteLLMTransport(Transport):
+class LiteLLMTransport(TabledTransport):
     """Asks a member through `litellm.acompletion`."""
 
     async def complete(self, member: Member, request: Request, *, timeout: float, sample: int = 0) -> Candidate:
@@ -44,10 +35,6 @@ class LiteLLMTransport(Transport):
             raise provider_error(error, member) from error
         return self._candidate(member, response)
 
-    def most_samples(self, member: Member) -> int:
-        """Return what the member's provider takes as `n`."""
-        return MOST_SAMPLES.get(member.provider, 1)
-
     async def complete_many(self, member: Member, request: Request, *, timeout: float, n: int) -> list[Candidate]:
         """Ask for several whole answers by one request."""
         try:
@@ -56,7 +43,7 @@ class LiteLLMTransport(Transport):
             raise provider_error(error, member) from error
         whole = self._candidate(member, response)
         answers = [dataclasses.replace(whole, **_said(choice)) for choice in response.choices[:n] if choice.message]
-        return list(_shared_out(answers, whole))
+        return list(shared_out(answers, whole))
 
     async def stream(self, member: Member, request: Request, *, timeout: float) -> AsyncIterator[Delta]:
         """Ask for one answer in pieces."""
@@ -115,18 +102,6 @@ class LiteLLMTransport(Transport):
             return configured_price(member, usage)
         return float(sum(costs))
 
-    def context_window(self, member: Member) -> int | None:
-        """Return the member's setting, else LiteLLM's table, else None."""
-        if member.context_window is not None:
-            return member.context_window
-        window = known_of(member.model).get("max_input_tokens")
-        return int(window) if window else None
-
-    def supports_tools(self, member: Member) -> bool | None:
-        """Say what LiteLLM's table says, or None where it does not know the model."""
-        known = known_of(member.model)
-        return bool(known.get("supports_function_calling")) if known else None
-
     def _candidate(self, member: Member, response: Any) -> Candidate:
         choices = getattr(response, "choices", None)
         if not choices or getattr(choices[0], "message", None) is None:
@@ -177,46 +152,6 @@ def _said(choice: Any) -> dict[str, Any]:
         "finish_reason": choice.finish_reason,
         "logprobs": _logprobs(choice) or None,
     }
-
-
-def _shared_out(answers: Sequence[Candidate], whole: Candidate) -> Iterator[Candidate]:
-    """Share out the tokens and the cost of one request among its answers, tokens by what each of them says.
-
-    The provider counts the tokens of all answers together.
-    """
-    sizes = [
-        1 + len(one.text) + len(one.reasoning) + sum(len(call.arguments) for call in one.tool_calls) for one in answers
-    ]
-    cost = None if whole.cost is None else whole.cost / len(answers)
-    given = 0.0
-    for index, answer in enumerate(answers):
-        share = (given / sum(sizes), (given + sizes[index]) / sum(sizes))
-        given += sizes[index]
-        usage = None if whole.usage is None else _part(whole.usage, *share)
-        yield dataclasses.replace(answer, usage=usage, cost=cost, shares_prompt=index > 0)
-
-
-def _part(usage: Usage, start: float, end: float) -> Usage:
-    """Return the whole prompt, and the output's tokens from one share of it to another."""
-
-    def between(tokens: int) -> int:
-        return round(tokens * end) - round(tokens * start)
-
-    return dataclasses.replace(
-        usage, output_tokens=between(usage.output_tokens), reasoning_tokens=between(usage.reasoning_tokens)
-    )
-
-
-def request_body(member: Member, request: Request) -> dict[str, Any]:
-    """Return the request in OpenAI's shape: the member's parameters under those of the request."""
-    body: dict[str, Any] = {"messages": [dict(message) for message in request.messages]}
-    if request.tools:
-        body["tools"] = [dict(tool) for tool in request.tools]
-        if request.tool_choice is not None:
-            body["tool_choice"] = request.tool_choice
-    if request.response_format is not None:
-        body["response_format"] = request.response_format
-    return {**member.params, **{key: value for key, value in request.params.items() if value is not None}, **body}
 
 
 def _arguments(member: Member, request: Request, timeout: float) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+"""What LiteLLM and the lean transport share: requests in OpenAI's shape, and what is known of models beforehand."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from semcascade.config import Member
+from semcascade.messages import Candidate, Request, Usage
+from semcascade.model_table import known_of
+from semcascade.transport.base import Transport
+
+__all__ = ["MOST_SAMPLES", "TabledTransport", "request_body", "shared_out"]
+
+MOST_SAMPLES: Mapping[str, int] = {
+    "openai": 64, "azure": 64, "hosted_vllm": 64, "gemini": 8, "vertex_ai": 8, "groq": 64, "deepseek": 64,
+    "together_ai": 64, "openrouter": 64, "xai": 64, "fireworks_ai": 64, "cohere": 64, "cohere_chat": 64,
+}  # fmt: skip
+"""How many answers one request (`n`) may ask for, by provider; others are asked once for each answer.
+
+A provider of this list that sends fewer is asked again for the rest, and one that refuses `n` is asked one by one.
+"""
+
+
+class TabledTransport(Transport):
+    """A transport to the providers that the model table knows."""
+
+    def most_samples(self, member: Member) -> int:
+        """Return what the member's provider takes as `n`."""
+        return MOST_SAMPLES.get(member.provider, 1)
+
+    def context_window(self, member: Member) -> int | None:
+        """Return the member's setting, else LiteLLM's table, else None."""
+        if member.context_window is not None:
+            return member.context_window
+        window = known_of(member.model).get("max_input_tokens")
+        return int(window) if window else None
+
+    def supports_tools(self, member: Member) -> bool | None:
+        """Say what LiteLLM's table says, or None where it does not know the model."""
+        known = known_of(member.model)
+        return bool(known.get("supports_function_calling")) if known else None
+
+
+def request_body(member: Member, request: Request) -> dict[str, Any]:
+    """Return the request in OpenAI's shape: the member's parameters under those of the request."""
+    body: dict[str, Any] = {"messages": [dict(message) for message in request.messages]}
+    if request.tools:
+        body["tools"] = [dict(tool) for tool in request.tools]
+        if request.tool_choice is not None:
+            body["tool_choice"] = request.tool_choice
+    if request.response_format is not None:
+        body["response_format"] = request.response_format
+    return {**member.params, **{key: value for key, value in request.params.items() if value is not None}, **body}
+
+
+def shared_out(answers: Sequence[Candidate], whole: Candidate) -> Iterator[Candidate]:
+    """Share out the tokens and the cost of one request among its answers, tokens by what each of them says.
+
+    The provider counts the tokens of all answers together.
+    """
+    sizes = [
+        1 + len(one.text) + len(one.reasoning) + sum(len(call.arguments) for call in one.tool_calls) for one in answers
+    ]
+    cost = None if whole.cost is None else whole.cost / len(answers)
+    given = 0.0
+    for index, answer in enumerate(answers):
+        share = (given / sum(sizes), (given + sizes[index]) / sum(sizes))
+        given += sizes[index]
+        usage = None if whole.usage is None else _part(whole.usage, *share)
+        yield dataclasses.replace(answer, usage=usage, cost=cost, shares_prompt=index > 0)
+
+
+def _part(usage: Usage, start: float, end: float) -> Usage:
+    """Return the whole prompt, and the output's tokens from one share of it to another."""
+
+    def between(tokens: int) -> int:
+        return round(tokens * end) - round(tokens * start)
+
+    return dataclasses.replace(
+        usage, output_tokens=between(usage.output_tokens), reasoning_tokens=between(usage.reasoning_tokens)
+    )
