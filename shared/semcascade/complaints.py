@@ -12,6 +12,12 @@ from semcascade.errors import ConfigError
 
 __all__ = ["config_error", "unknown"]
 
+_EXPECTED = {"string_type": "expected a text", "tuple_type": "expected a list", "dict_type": "expected a mapping"}
+"""Pydantic's kinds of complaint in the words of a settings file."""
+
+_BRANCHES = frozenset({"str", "dict[str,any]"})
+"""What pydantic puts behind a field that may be one of several types."""
+
 _FIELD = re.compile(r"([a-z_]+(?:\[\d+\])?(?:\.[a-z_]+(?:\[\d+\])?)*): ")
 
 
@@ -27,8 +33,10 @@ def config_error(
         short: Whether `ensemble` and `target` were given, so that fields are named by them.
     """
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    loc = first["loc"]
-    message = first["msg"].removeprefix("Value error, ")
+    loc = tuple(part for part in first["loc"] if part not in _BRANCHES)
+    message = _EXPECTED.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+    if len(loc) < len(first["loc"]):
+        message = "expected a name, or a mapping with the name and settings"
     if first["type"] == "extra_forbidden":
         in_member = "members" in loc
         message = unknown(str(loc[-1]), member_names if in_member else names)

@@ -124,7 +124,10 @@ class Member(_Settings):
             raise ValueError("model: it is empty; give a provider id such as 'openai/gpt-5-mini'")
         if not self.name:
             object.__setattr__(self, "name", self.model)
-        address = urlsplit(self.api_base or "")
+        try:
+            address = urlsplit(self.api_base or "")
+        except ValueError as error:
+            raise ValueError(f"api_base: it is no address: {error}") from None
         if "@" in address.netloc or any(is_secret_key(key) for key, _ in parse_qsl(address.query)):
             raise ValueError("api_base: it carries a password or key; give that as api_key_env")
         for index, message in enumerate(self.preamble):
