@@ -1,9 +1,10 @@
 import json
+import tracemalloc
 
 import pytest
 
 from semcascade.errors import InputError
-from semcascade.evaluation import read_rows
+from semcascade.evaluation import complete_rows, read_rows
 
 ROW = {"id": "1", "task": "qa", "input": "2+2?", "outputs": {"a": "4", "b": ""}, "scores": {"a": 1, "b": 0.0}}
 
@@ -43,7 +44,12 @@ def test_rows_become_conversations_and_candidates(tmp_path):
         ("{", "not JSON"),
         ("[1]", "object"),
         ({**ROW, "id": None}, "'id'"),
-        ({key: value for key, value in ROW.items() if key != "scores"}, "'scores'"),
+        ({**ROW, "scores": [1, 0]}, "'scores'"),
+        ({**ROW, "outputs": {"a": 4}}, "output of 'a' is a int"),
+        ({**ROW, "calls": {"a": [{"name": "f"}]}}, "calls, tokens or latency_s of 'a'"),
+        ({**ROW, "tokens": {"a": "many"}}, "calls, tokens or latency_s of 'a'"),
+        ({**ROW, "tools": "f"}, "'tools'"),
+        ({**ROW, "reference": 4}, "'reference'"),
         ({**ROW, "scores": {"a": 1.5}}, "outside"),
         ({**ROW, "scores": {"a": None}}, "not a number"),
         ({**ROW, "scores": {"a": float("nan")}}, "not a number"),
@@ -64,3 +70,74 @@ def test_bad_files(tmp_path):
     path.write_bytes(b'{"id": "\xe9"}')
     with pytest.raises(InputError, match="UTF-8"):
         list(read_rows(path))
+
+
+def test_unlabelled_rows_have_no_scores(tmp_path):
+    (row,) = read_rows(write(tmp_path, {key: value for key, value in ROW.items() if key != "scores"}))
+    assert row.scores == {}
+    assert row.reference is None
+
+
+@pytest.mark.parametrize(("reference", "found"), [("4", ("4",)), (["4", "four"], ("4", "four")), (None, ())])
+def test_references_are_one_or_several(tmp_path, reference, found):
+    (row,) = read_rows(write(tmp_path, {**ROW, "reference": reference}))
+    assert row.references == found
+
+
+def test_a_byte_order_mark_is_no_matter_and_utf_16_is_told(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(ROW).encode() + b"\r\n")
+    assert [row.id for row in read_rows(path)] == ["1"]
+    path.write_text(json.dumps(ROW), encoding="utf-16")
+    with pytest.raises(InputError, match="UTF-16") as caught:
+        list(read_rows(path))
+    assert caught.value.field == "rows.jsonl:1"
+
+
+def test_a_wrong_byte_is_told_by_its_line(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(json.dumps(ROW).encode() + b'\n{"id": "\xe9"}\n')
+    with pytest.raises(InputError, match=r"not UTF-8.*byte 8") as caught:
+        list(read_rows(path))
+    assert caught.value.field == "rows.jsonl:2"
+
+
+def test_a_last_line_that_breaks_off_is_left_out_and_said(tmp_path):
+    path = write(tmp_path, ROW)
+    path.write_bytes(path.read_bytes() + json.dumps({**ROW, "id": "é"}, ensure_ascii=False).encode()[:9])
+    said = []
+    assert [row.id for row in read_rows(path, skipped=said.append)] == ["1"]
+    assert said == ["rows.jsonl:2: the last line breaks off and is left out"]
+
+
+def test_a_line_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("semcascade.run_form.LONGEST_LINE", 1000)
+    with pytest.raises(InputError, match="one object a line"):
+        list(read_rows(write(tmp_path, ROW, {**ROW, "id": "x" * 2000})))
+
+
+def test_a_large_file_is_read_row_by_row(tmp_path):
+    path = tmp_path / "large.jsonl"
+    filler = "x" * 4000
+    with path.open("w") as file:
+        for i in range(5000):
+            file.write(json.dumps({**ROW, "id": str(i), "input": filler}) + "\n")
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read_rows(path)) == 5000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < path.stat().st_size / 10
+
+
+def test_incomplete_rows_are_left_out_and_said(tmp_path):
+    rows = list(
+        read_rows(write(tmp_path, {**ROW, "outputs": {"a": "4"}}, {**ROW, "id": "2"}, {**ROW, "id": "3", "scores": {}}))
+    )
+    said = []
+    assert [row.id for row in complete_rows(rows, ["a", "b"], skipped=said.append)] == ["2", "3"]
+    assert said == ["1 of 3 rows are not complete and left out; the first is rows.jsonl:1: no answer of 'b'"]
+    assert [row.id for row in complete_rows(rows, ["a", "b"], scored=True)] == ["2"]
+    with pytest.raises(InputError, match=r"no row is complete \(rows.jsonl:1: no answer of 'c'\)"):
+        list(complete_rows(rows, ["c"]))

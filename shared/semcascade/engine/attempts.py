@@ -128,7 +128,7 @@ async def ask(transport: Transport, member: Member, request: Request, patience: 
                 member=member.name,
                 cost=total_cost([*costs, answer.cost]),
                 latency_s=answer.latency_s or time.monotonic() - started,
-                attempts=attempt,
+                attempts=attempt - 1 + answer.attempts,
             )
     raise AssertionError("unreachable: the last attempt returns")
 

@@ -94,13 +94,15 @@ async def replay(
     """
     rows = list(rows)
     _require(rows, [*ensemble, target])
-    transport = RecordedTransport({row.id: row.answers for row in rows})
+    transport = RecordedTransport({row.id: {name: row.all_answers(name) for name in row.answers} for row in rows})
     gate = asyncio.Semaphore(concurrency)
     async with Cascade(ensemble=list(ensemble), target=target, transport=transport, **settings) as cascade:
 
         async def one(row: Row) -> Decision:
             async with gate:
-                result = await cascade.acomplete(list(row.messages), tools=row.tools, recorded_id=row.id)
+                result = await cascade.acomplete(
+                    list(row.messages), tools=row.tools, response_format=row.response_format, recorded_id=row.id
+                )
                 return result.decision
 
         return await asyncio.gather(*(one(row) for row in rows))

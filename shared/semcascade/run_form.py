@@ -1,0 +1,319 @@
+"""The run form: how conversations and all that was answered to them stand in a file.
+
+A run is a JSONL file in UTF-8. `semcascade record` writes it, `RecordedTransport.from_run` replays it, and production
+decisions are logged in it. Its first line is the header, every other line is one conversation:
+
+    {"semcascade_run": 1, "kind": "run", "members": {name: settings}, "tiers": [[name, ...], ...], "target": name,
+     "created": "2026-11-22T00:00:00+00:00", "library": "0.1.0"}
+    {"id": text, "messages": [...], "answers": {name: answer, or [answer, ...] of several samples}, ...}
+
+A line may also hold `tools` and `response_format` (OpenAI's shape), `reference` (a text or several), `task`, `scores`
+({name: quality from 0 to 1, or one for each sample}) and, in a log, `decision`. An answer is a mapping of what a
+`Candidate` holds, defaults left out; a failure stays a failure, with the class and the text of its error. `members`
+holds what may be shown of each member's settings: never a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+from semcascade import __version__, errors
+from semcascade.config import CascadeConfig
+from semcascade.errors import InputError, MemberError
+from semcascade.messages import Candidate, ToolCall, Usage
+
+__all__ = [
+    "FORMAT", "Header", "Object", "answer_from", "answer_to", "answers_from", "journal_of", "json_line", "object_of",
+    "read_header", "read_lines", "read_objects", "texts",
+]  # fmt: skip
+
+FORMAT = 1
+"""Version of the run form."""
+
+LONGEST_LINE = 64 * 1024 * 1024
+"""Bytes of one line; more is no row, and would fill the memory."""
+
+LEAST_LOGPROB = -9999.0
+"""Stands for the logarithm of 0, which JSON cannot write."""
+
+Object: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Who answered in a run.
+
+    Attributes:
+        members: What may be shown of each member's settings, by its name.
+        tiers: Names of each tier's members, in order.
+        target: Name of the member that always answers.
+        kind: "run", or "log" of production decisions: then not every member answered every row.
+        created: When, in ISO 8601.
+        library: Version of semcascade that wrote it.
+    """
+
+    members: Mapping[str, Mapping[str, Any]]
+    tiers: tuple[tuple[str, ...], ...]
+    target: str
+    kind: str = "run"
+    created: str = ""
+    library: str = ""
+
+    @classmethod
+    def of(cls, config: CascadeConfig, *, kind: str = "run") -> Self:
+        """Return the header of what a cascade's members answer."""
+        return cls(
+            members={member.name: member.to_dict() for member in config.members()},
+            tiers=tuple(tuple(member.name for member in tier.members) for tier in config.tiers),
+            target=config.tiers[-1].members[0].name,
+            kind=kind,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            library=__version__,
+        )
+
+    @property
+    def ensemble(self) -> tuple[str, ...]:
+        """Names of the first tier's members."""
+        return self.tiers[0]
+
+    def to_dict(self) -> Object:
+        """Return the header as its line says it."""
+        return {"semcascade_run": FORMAT, **asdict(self)}
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any], where: str) -> Self:
+        """Read a header line.
+
+        Raises:
+            InputError: If it is not of this form, or of a later version.
+        """
+        version = data.get("semcascade_run")
+        if version != FORMAT:
+            raise InputError(f"is of version {version!r} of the run form; this semcascade reads {FORMAT}", field=where)
+        members, tiers = data.get("members"), data.get("tiers")
+        if not isinstance(members, dict) or not all(isinstance(settings, dict) for settings in members.values()):
+            raise InputError("'members' is missing or not a mapping of settings", field=where)
+        if not isinstance(tiers, list) or not tiers or not all(_are_names(tier) and tier for tier in tiers):
+            raise InputError("'tiers' is missing or not a list of lists of names", field=where)
+        target = data.get("target")
+        if not isinstance(target, str):
+            raise InputError("'target' is missing or not a name", field=where)
+        about = {key: str(data.get(key, "")) for key in ("kind", "created", "library")}
+        return cls(members=members, tiers=tuple(tuple(tier) for tier in tiers), target=target, **about)
+
+
+def read_header(path: str | Path) -> Header | None:
+    """Return the header of a run, or None where the file has none (recorded rows, prompts).
+
+    Raises:
+        InputError: If the file cannot be read, or its first line is a wrong header.
+    """
+    for where, data in read_objects(path):
+        return Header.read(data, where) if "semcascade_run" in data else None
+    return None
+
+
+# --- answers
+
+
+def answer_to(candidate: Candidate) -> Object:
+    """Return an answer or failure as plain data; `answer_from` takes it back.
+
+    >>> answer_to(Candidate("a", "4", finish_reason="stop", cost=0.5))
+    {'text': '4', 'finish_reason': 'stop', 'cost': 0.5}
+    """
+    data = {key: value for key in _PLAIN if (value := getattr(candidate, key)) != _PLAIN[key]}
+    if candidate.tool_calls:
+        data["tool_calls"] = [_call(call) for call in candidate.tool_calls]
+    if candidate.usage is not None:
+        data["usage"] = {key: value for key, value in asdict(candidate.usage).items() if value}
+    if candidate.logprobs is not None:
+        data["logprobs"] = [value if math.isfinite(value) else LEAST_LOGPROB for value in candidate.logprobs]
+    failure = candidate.failure
+    if failure is not None:
+        told = {"status": failure.status, "retry_after": failure.retry_after}
+        message = str(failure).removeprefix(f"{failure.member}: ")
+        data["failure"] = {
+            "error": type(failure).__name__,
+            "message": message,
+            **{key: value for key, value in told.items() if value is not None},
+        }
+    return data
+
+
+def _call(call: ToolCall) -> Object:
+    return {"name": call.name, "arguments": call.arguments, **({"id": call.id} if call.id else {})}
+
+
+def answer_from(member: str, data: Any, where: str) -> Candidate:
+    """Read one answer of a member.
+
+    Raises:
+        InputError: If it is not of this form.
+    """
+    if not isinstance(data, Mapping):
+        raise InputError(f"the answer of {member!r} is a {type(data).__name__}, not a mapping", field=where)
+    wrong = next((key for key, kinds in _KINDS.items() if key in data and not _is(data[key], kinds)), None)
+    if wrong is not None:
+        raise InputError(f"{wrong!r} in the answer of {member!r} is wrong: {_short(data[wrong])}", field=where)
+    try:
+        return Candidate(
+            member=member,
+            **{key: data.get(key, default) for key, default in _PLAIN.items()},
+            tool_calls=tuple(ToolCall(**call) for call in data.get("tool_calls", ())),
+            usage=Usage(**data["usage"]) if data.get("usage") is not None else None,
+            logprobs=tuple(map(float, data["logprobs"])) if data.get("logprobs") is not None else None,
+            failure=_failure(member, data["failure"]) if data.get("failure") is not None else None,
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the answer of {member!r} is not of the run form: {error}", field=where) from None
+
+
+def answers_from(member: str, data: Any, where: str) -> tuple[Candidate, ...]:
+    """Read a member's answer, or its several samples.
+
+    Raises:
+        InputError: If they are not of this form.
+    """
+    if isinstance(data, list):
+        if not data:
+            raise InputError(f"the list of answers of {member!r} is empty", field=where)
+        return tuple(answer_from(member, answer, where) for answer in data)
+    return (answer_from(member, data, where),)
+
+
+_PLAIN: dict[str, Any] = {
+    "text": "", "reasoning": "", "finish_reason": None, "cost": None, "latency_s": 0.0, "model": None, "attempts": 1,
+    "shares_prompt": False,
+}  # fmt: skip
+"""What of a candidate is written as it is, with its defaults, which are left out."""
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "text": (str,), "reasoning": (str,), "finish_reason": (str, type(None)), "model": (str, type(None)),
+    "cost": (int, float, type(None)), "latency_s": (int, float), "attempts": (int,), "shares_prompt": (bool,),
+    "tool_calls": (list,), "usage": (dict, type(None)), "logprobs": (list, type(None)), "failure": (dict, type(None)),
+}  # fmt: skip
+
+_FAILURES = {
+    name: kind
+    for name in errors.__all__
+    if isinstance(kind := getattr(errors, name), type) and issubclass(kind, MemberError)
+}
+
+
+def _failure(member: str, data: Mapping[str, Any]) -> MemberError:
+    kind = _FAILURES.get(str(data.get("error")), MemberError)
+    told = {key: data[key] for key in ("status", "retry_after") if isinstance(data.get(key), int | float)}
+    return kind(str(data.get("message", "")), member=member, **told)
+
+
+def _is(value: object, kinds: tuple[type, ...]) -> bool:
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, kinds) and not (isinstance(value, float) and not math.isfinite(value))
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+# --- lines
+
+
+def json_line(data: Mapping[str, Any]) -> bytes:
+    """Return data as one line of a run, in UTF-8; what UTF-8 cannot say is escaped.
+
+    Raises:
+        ValueError: If it holds what JSON has no words for.
+    """
+    try:
+        return json.dumps(data, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair
+        return json.dumps(data, allow_nan=False).encode() + b"\n"
+
+
+def read_objects(path: str | Path, *, skipped: Callable[[str], None] | None = None) -> Iterator[tuple[str, Object]]:
+    """Yield the objects of a JSONL file one at a time, each with its file and line; empty lines are passed over.
+
+    Args:
+        path: The file.
+        skipped: Is told of a last line that breaks off, as a killed process leaves it; without it, that is an error.
+
+    Raises:
+        InputError: If the file cannot be read or a line is no JSON object in UTF-8; its `field` names file and line.
+    """
+    for where, _, data in read_lines(path, skipped=skipped):
+        yield where, data
+
+
+def read_lines(path: str | Path, *, skipped: Callable[[str], None] | None = None) -> Iterator[tuple[str, int, Object]]:
+    """Do the same as `read_objects`, and tell the byte that each line begins at, too."""
+    path, at, end = Path(path), 0, 0
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
+                where, at, end = f"{path.name}:{number}", end, end + len(line)
+                if not line.strip():
+                    continue
+                try:
+                    yield where, at, object_of(line, where, first=number == 1)
+                except InputError:
+                    if skipped is None or number == 1 or line.endswith(b"\n") or len(line) > LONGEST_LINE:
+                        raise
+                    skipped(f"{where}: the last line breaks off and is left out")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}{_hint(path)}", field="data") from error
+
+
+def object_of(line: bytes, where: str, *, first: bool = False) -> Object:
+    """Read one line.
+
+    Raises:
+        InputError: If it is no JSON object in UTF-8.
+    """
+    if first and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError("is UTF-16, not UTF-8; save the file as UTF-8", field=where)
+    if len(line) > LONGEST_LINE:
+        raise InputError(f"is longer than {LONGEST_LINE // 2**20} MB; is this JSONL, one object a line?", field=where)
+    try:
+        data = json.loads(line.decode("utf-8-sig" if first else "utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"is not UTF-8: {error.reason} at byte {error.start} of the line", field=where) from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"is not JSON: {error}", field=where) from None
+    if not isinstance(data, dict):
+        raise InputError(f"expected an object, got a {type(data).__name__}", field=where)
+    return data
+
+
+def journal_of(path: Path) -> Path:
+    """Return the file beside a run that holds the answers of a recording under way."""
+    return path.with_name(path.name + ".journal")
+
+
+def _hint(path: Path) -> str:
+    if journal_of(path).exists():
+        return f"; {journal_of(path).name} holds a recording that was interrupted: finish it with `semcascade record`"
+    return ""
+
+
+def texts(value: object) -> Iterable[str] | None:
+    """Return one text or several as several; None where it is neither."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    return None
