@@ -10,26 +10,17 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_serializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_serializer, field_validator, model_validator
 
 from semcascade.complaints import config_error, unknown
 from semcascade.errors import ConfigError, InputError
 from semcascade.merging import merge, two_tiers, with_rate
 from semcascade.messages import as_conversation
 from semcascade.redaction import is_secret_key, secret_values
+from semcascade.validated import Settings, Share
 
 __all__ = ["REQUEST_PARAMETERS", "CascadeConfig", "Member", "Tier", "load_config"]
 
@@ -46,26 +37,7 @@ REQUEST_PARAMETERS = frozenset(
 """Request parameters that may stand beside a member's own settings; others go under `params`."""
 
 
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("expected a number, got a bool")  # noqa: TRY004 - pydantic takes ValueErrors
-    return value
-
-
-Share = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)]
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        arbitrary_types_allowed=True,
-        hide_input_in_errors=True,
-        protected_namespaces=(),
-    )
-
-
-class Member(_Settings):
+class Member(Settings):
     """One model that may be asked."""
 
     model: str
@@ -170,7 +142,7 @@ class Member(_Settings):
         return {**state, "__dict__": {**state["__dict__"], "api_key": None, "params": params}}
 
 
-class Tier(_Settings):
+class Tier(Settings):
     """Members asked together, and the rule by which their answers are accepted."""
 
     members: tuple[Member, ...] = Field(min_length=1)
@@ -221,7 +193,7 @@ class Tier(_Settings):
         return max(self.members, key=lambda member: member.priority)
 
 
-class CascadeConfig(_Settings):
+class CascadeConfig(Settings):
     """A whole cascade: `ensemble` and `target` in short, or `tiers` in full.
 
     >>> config = CascadeConfig.build(ensemble=["openai/gpt-5-nano", "gemini/flash"], target="openai/gpt-5")
