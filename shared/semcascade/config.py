@@ -6,140 +6,22 @@ The same names serve everywhere. Unknown names are refused; secrets never stand 
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from semcascade.complaints import config_error, unknown
-from semcascade.errors import ConfigError, InputError
+from semcascade.errors import ConfigError
+from semcascade.member import REQUEST_PARAMETERS, Member
 from semcascade.merging import merge, two_tiers, with_rate
-from semcascade.messages import as_conversation
-from semcascade.redaction import is_secret_key, secret_values
 from semcascade.validated import Settings, Share
 
 __all__ = ["REQUEST_PARAMETERS", "CascadeConfig", "Member", "Tier", "load_config"]
 
 Selection = Literal["auto", "central", "primary"]
-
-REQUEST_PARAMETERS = frozenset(
-    {
-        "temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "seed", "stop",
-        "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "reasoning_effort",
-        "thinking", "verbosity", "service_tier", "user", "metadata", "parallel_tool_calls", "modalities",
-        "extra_headers", "extra_body", "api_version", "organization", "drop_params", "custom_llm_provider",
-    }
-)  # fmt: skip
-"""Request parameters that may stand beside a member's own settings; others go under `params`."""
-
-
-class Member(Settings):
-    """One model that may be asked."""
-
-    model: str
-    """Provider and model, e.g. `"openai/gpt-5-mini"`, `"local/smollm2"`."""
-    name: str = ""
-    """How decisions call it; the model's id unless given. Two members of a tier need two names."""
-    transport: str | None = None
-    """`"litellm"` (the default), `"local"`, `"scripted"`, `"recorded"`, or a transport registered by its user."""
-    api_base: str | None = None
-    """Address of an OpenAI-compatible service of one's own."""
-    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
-    """The key itself. Never dumped and never pickled; `api_key_env` survives both."""
-    api_key_env: str | None = None
-    """Name of the environment variable that holds the key."""
-    priority: int = 0
-    """Higher wins ties; among equals the member listed first."""
-    samples: int = Field(default=1, ge=1, le=64)
-    """How many answers to ask of it: by one request where its provider takes `n`, else by one for each; at
-    temperature 1.0 unless it or the request sets temperature, top_p, top_k or min_p."""
-    preamble: tuple[dict[str, Any], ...] = ()
-    """Messages put before the conversation, behind its system message: few-shot examples, another prompt."""
-    timeout: float | None = Field(default=None, gt=0)
-    """Seconds for one attempt."""
-    max_retries: int | None = Field(default=None, ge=0, le=20)
-    """How often a failed attempt is repeated."""
-    input_cost_per_token: float | None = Field(default=None, ge=0)
-    """US dollars; used where neither the provider nor the price table knows."""
-    output_cost_per_token: float | None = Field(default=None, ge=0)
-    """US dollars; used where neither the provider nor the price table knows."""
-    context_window: int | None = Field(default=None, gt=0)
-    """Tokens that the model takes in and gives out together."""
-    params: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """Parameters of every request to this member."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather(cls, data: Any) -> Any:
-        if isinstance(data, str):
-            return {"model": data}
-        if not isinstance(data, Mapping):
-            return data
-        given = data.get("params") or {}
-        if not isinstance(given, Mapping):
-            raise ValueError("params: expected a mapping of request parameters")  # noqa: TRY004 - pydantic passes it on
-        known, params = {}, dict(given)
-        for key, value in data.items():
-            if key in REQUEST_PARAMETERS:
-                params[key] = value
-            elif key != "params":
-                known[key] = value
-        return {**known, "params": params}
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if not self.model.strip():
-            raise ValueError("model: it is empty; give a provider id such as 'openai/gpt-5-mini'")
-        if not self.name:
-            object.__setattr__(self, "name", self.model)
-        try:
-            address = urlsplit(self.api_base or "")
-        except ValueError as error:
-            raise ValueError(f"api_base: it is no address: {error}") from None
-        if "@" in address.netloc or any(is_secret_key(key) for key, _ in parse_qsl(address.query)):
-            raise ValueError("api_base: it carries a password or key; give that as api_key_env")
-        for index, message in enumerate(self.preamble):
-            try:
-                as_conversation([message])
-            except InputError as error:
-                raise ValueError(str(error).replace("prompt[0]", f"preamble[{index}]", 1)) from None
-        return self
-
-    @property
-    def provider(self) -> str:
-        """The part of the model id before the first slash, or ""."""
-        return self.model.partition("/")[0] if "/" in self.model else ""
-
-    def key(self) -> str | None:
-        """Return the key that was given here, or that the named environment variable holds."""
-        if self.api_key is not None:
-            return self.api_key.get_secret_value()
-        return os.environ.get(self.api_key_env) if self.api_key_env else None
-
-    def secrets(self) -> tuple[str, ...]:
-        """Return every secret among the settings, so that it can be kept out of what is shown."""
-        return tuple(filter(None, [self.key(), *secret_values(self.params)]))
-
-    @field_serializer("params")
-    def _safe_params(self, params: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in params.items() if not is_secret_key(key)}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings that differ from their defaults, without any secret."""
-        data = self.model_dump(exclude_defaults=True, exclude={"params", "name"}, mode="json")
-        if self.name != self.model:
-            data["name"] = self.name
-        params = self._safe_params(self.params)
-        return {**data, **({"params": params} if params else {})}
-
-    def __getstate__(self) -> dict[Any, Any]:
-        state = super().__getstate__()
-        params = self._safe_params(self.params)
-        return {**state, "__dict__": {**state["__dict__"], "api_key": None, "params": params}}
 
 
 class Tier(Settings):
