@@ -107,6 +107,8 @@ class ChatSemCascade(BaseChatModel):
     """Seconds for one attempt at one member."""
     max_retries: int | None = None
     """How often a failed attempt at a member is repeated."""
+    policy: str | dict[str, Any] | None = Field(default=None, repr=False)
+    """A fitted policy that decides instead of signal, selection and threshold: its file, or the policy itself."""
     api_key: SecretStr | None = Field(default_factory=secret_from_env("SEMCASCADE_API_KEY", default=None))
     """The key of all members that have none of their own; they must then be of one provider."""
 
@@ -345,9 +347,11 @@ class ChatSemCascade(BaseChatModel):
             "stop": self.stop,
             **self._safe_kwargs(),
         }
+        engine = self._engine()
+        decided_by = {"policy": engine.policy.digest} if engine.policy else {}
         return {
             "model_name": self.model_name,
-            "cascade": self._engine().config.to_dict(),
+            "cascade": {**engine.config.to_dict(), **decided_by},
             **{key: value for key, value in given.items() if value is not None},
         }
 

@@ -13,6 +13,7 @@ __all__ = ["SETTINGS", "normalised", "plain"]
 SETTINGS = (
     "ensemble", "target", "tiers", "threshold", "escalation_rate", "similarity", "signal", "selection", "deadline",
     "on_target_failure", "quorum", "timeout", "max_retries",
+    "policy",
 )  # fmt: skip
 """Fields of the chat model that are settings of the cascade, under the same names."""
 
@@ -27,10 +28,12 @@ def normalised(data: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: data[name] for name in SETTINGS if data.get(name) is not None}
     config = data.get("config")
     if isinstance(config, str | Path):
-        fields["config"] = load_config(config, **settings)
+        built = fields["config"] = load_config(config, **settings)
     else:
         built = CascadeConfig.build(config, **settings)
         fields["config"] = None if config is None else built
+    if data.get("policy") is not None:
+        fields["policy"] = built.policy
     for name in ("ensemble", "target"):
         if fields.get(name) is not None:
             fields[name] = _members(fields[name])

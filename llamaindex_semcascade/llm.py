@@ -62,7 +62,7 @@ class SemCascade(FunctionCallingLLM):
         transports: Further transports, by the names that members call them.
         api_key: Key of the members that have none of their own, where all of these are of one provider.
         **kwargs: Settings of the cascade (`threshold`, `escalation_rate`, `similarity`, `signal`, `selection`,
-            `timeout`, `deadline`, `max_retries`, `on_target_failure`), the fields below, and those of every
+            `timeout`, `deadline`, `max_retries`, `on_target_failure`, `policy`), the fields below, and those of every
             LlamaIndex LLM (`system_prompt`, `callback_manager`, ...).
 
     Raises:

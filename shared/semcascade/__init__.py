@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from semcascade.config import CascadeConfig, Member, Tier, load_config
     from semcascade.decision import Decision, Result, TierRecord
+    from semcascade.deferral.policy import Policy
     from semcascade.engine.cascade import Cascade
     from semcascade.engine.ledger import Ledger, LedgerSummary
+    from semcascade.engine.policies import load_policy, save_policy
     from semcascade.errors import (
         CascadeError,
         ConfigError,
@@ -33,8 +35,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "config": ("CascadeConfig", "Member", "Tier", "load_config"),
     "decision": ("Decision", "Result", "TierRecord"),
+    "deferral.policy": ("Policy",),
     "engine.cascade": ("Cascade",),
     "engine.ledger": ("Ledger", "LedgerSummary"),
+    "engine.policies": ("load_policy", "save_policy"),
     "errors": (
         "CascadeError", "ConfigError", "DeadlineExceededError", "InputError", "LocalModelError", "MemberError",
         "MissingDependencyError", "SemcascadeError",
@@ -63,6 +67,7 @@ __all__ = [
     "Member",
     "MemberError",
     "MissingDependencyError",
+    "Policy",
     "RecordedTransport",
     "Request",
     "Result",
@@ -74,6 +79,8 @@ __all__ = [
     "Transport",
     "Usage",
     "load_config",
+    "load_policy",
+    "save_policy",
 ]
 
 

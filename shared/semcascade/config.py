@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from semcascade.complaints import config_error, unknown
 from semcascade.errors import ConfigError
@@ -103,6 +103,17 @@ class CascadeConfig(Settings):
     """How often a failed attempt at a member is repeated."""
     on_target_failure: Literal["raise", "ensemble"] = "raise"
     """What happens when the target fails: raise, or return the best rejected answer, marked as such."""
+    policy: str | dict[str, Any] | None = Field(default=None, repr=False)
+    """A fitted policy that decides instead of signal, selection and threshold: its file, or the policy itself."""
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _as_data(cls, value: Any) -> Any:
+        if isinstance(value, Path):
+            return str(value)
+        if isinstance(value, Mapping):
+            return dict(value)
+        return value.to_dict() if isinstance(value, BaseModel) and hasattr(value, "to_dict") else value
 
     @model_validator(mode="before")
     @classmethod
@@ -221,7 +232,7 @@ def load_config(path: str | Path, **settings: Any) -> CascadeConfig:
     """Read a configuration from a TOML or JSON file.
 
     Args:
-        path: The file; its ending says which of the two it is.
+        path: The file; its ending says which of the two it is. A policy's path in it starts from its folder.
         **settings: Settings that replace those of the file.
 
     Raises:
@@ -237,4 +248,6 @@ def load_config(path: str | Path, **settings: Any) -> CascadeConfig:
         raise ConfigError(f"{path} is not valid {path.suffix.lstrip('.') or 'TOML'}: {error}", field="config") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds a {type(data).__name__}, not a table of settings", field="config")
+    if isinstance(data.get("policy"), str):
+        data["policy"] = str(path.parent / data["policy"])
     return CascadeConfig.build(data, **settings)

@@ -40,6 +40,8 @@ _OPTIONS = (
     click.option("--similarity", metavar="NAME", help="How answers are compared."),
     click.option("--signal", metavar="NAME", help="What is scored."),
     click.option("--selection", metavar="WAY", help="Which answer is returned: auto, central or primary."),
+    click.option("--policy", type=click.Path(dir_okay=False), metavar="FILE",
+                 help="Fitted policy that decides, as calibrate writes it."),
     click.option("--timeout", type=float, metavar="SECONDS", help="For one attempt at one member."),
     click.option("--deadline", type=float, metavar="SECONDS", help="For the whole question."),
 )  # fmt: skip

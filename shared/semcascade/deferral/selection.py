@@ -32,12 +32,12 @@ class Choice:
 
     Attributes:
         index: Its index among the answers.
-        selection: Whether it was chosen as the most central answer, or as the primary member's.
+        selection: Whether it was chosen as the most central answer, as the primary member's, or by a fitted policy.
         reason: Why, in one clause.
     """
 
     index: int
-    selection: Literal["central", "primary"]
+    selection: Literal["central", "primary", "predicted"]
     reason: str
 
 

@@ -9,8 +9,10 @@ from typing import Any, Self
 
 from semcascade.config import CascadeConfig, Member, load_config
 from semcascade.decision import Result
+from semcascade.deferral.policy import TierPolicy
 from semcascade.engine.ledger import Ledger
 from semcascade.engine.loop import EngineLoop
+from semcascade.engine.policies import policy_of
 from semcascade.engine.query import Plan
 from semcascade.engine.run import QueryRun
 from semcascade.engine.scoring import TierScorer
@@ -38,7 +40,8 @@ class Cascade:
         transport: Serves every member that names no transport; LiteLLM unless given.
         transports: Further transports, by the names that members call them.
         **settings: Settings of `CascadeConfig`: `ensemble`, `target`, `tiers`, `threshold`, `escalation_rate`,
-            `similarity`, `signal`, `selection`, `timeout`, `deadline`, `max_retries`, `on_target_failure`.
+            `similarity`, `signal`, `selection`, `timeout`, `deadline`, `max_retries`, `on_target_failure`,
+            `policy`.
 
     Raises:
         ConfigError: If a setting is wrong; its `field` names it.
@@ -61,9 +64,13 @@ class Cascade:
         **settings: Any,
     ) -> None:
         self.config = CascadeConfig.build(config, **settings)
+        self.policy = policy_of(self.config)
         self.ledger = Ledger()
         self._transports = Transports(transport, transports)
-        scorers = tuple(TierScorer(tier, self.config) for tier in self.config.tiers[:-1])
+        fitted: Sequence[TierPolicy | None] = self.policy.tiers if self.policy else [None] * len(self.config.tiers)
+        scorers = tuple(
+            TierScorer(tier, self.config, part) for tier, part in zip(self.config.tiers[:-1], fitted, strict=False)
+        )
         self._plan = Plan(self.config, scorers, self._transports)
         for member in (*self.config.members(), *self._plan.judges):
             self._transports.of(member)

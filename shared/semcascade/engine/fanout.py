@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import time
 from collections.abc import Sequence
 
@@ -48,7 +49,8 @@ class TierRun:
             reason = f"{len(answers)} of {len(candidates)} answered, {quorum} are needed"
             return self._keep(self._unscored(candidates, reason))
         try:
-            scored = await self._scorer.score(Query.of(self._inquiry.request, self._inquiry.ask), answers)
+            query = Query.of(self._inquiry.request, self._inquiry.ask)
+            scored = await self._scorer.score(query, answers, _places(tier, answers))
         except asyncio.CancelledError:
             self._keep(self._left(candidates))
             raise
@@ -103,6 +105,13 @@ def _first_usable(tier: Tier, candidates: Sequence[Candidate]) -> int | None:
     return max(usable, key=lambda i: priority[candidates[i].member], default=None)
 
 
+def _places(tier: Tier, answers: Sequence[Candidate]) -> list[int]:
+    """Return the place of each answer among all that the tier asks for, whoever failed."""
+    starts = itertools.accumulate((member.samples for member in tier.members), initial=0)
+    free = {member.name: itertools.count(start) for member, start in zip(tier.members, starts, strict=False)}
+    return [next(free[answer.member]) for answer in answers]
+
+
 def _record(
     tier: Tier, candidates: tuple[Candidate, ...], answers: list[Candidate], scored: Scored, elapsed: float
 ) -> TierRecord:
@@ -130,5 +139,5 @@ def _record(
         scoring_cost=scored.cost,
         scoring_calls=scored.calls,
         latency_s=elapsed,
-        notes=scored.comparison.notes,
+        notes=(*scored.comparison.notes, *scored.notes),
     )

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from semcascade.config import CascadeConfig, Tier
 from semcascade.decision import total_cost
+from semcascade.deferral.judging import Judgement, decide, judge
+from semcascade.deferral.policy import TierPolicy
 from semcascade.deferral.rules import Rule, Verdict, rule_for
 from semcascade.deferral.selection import Choice, choose, effective_signal, priority_order
+from semcascade.engine.observing import aobserve
 from semcascade.errors import ConfigError, MalformedReplyError, MemberError, MemberTimeoutError
 from semcascade.messages import Candidate
 from semcascade.signals import NEEDS, Evidence, Score, Signal, centrality, get_signal
 from semcascade.similarity import (
     Comparison,
+    FloatArray,
     PaidCall,
     Query,
     Similarity,
@@ -33,6 +37,9 @@ __all__ = ["Scored", "TierScorer"]
 _FROM_ANSWERS = frozenset({"logprobs", "sentences"})
 """What signals may need that comes with the answers, not from comparing them."""
 
+PREDICTED = "predicted_gain"
+"""How decisions call the score of a fitted model: whether the target's answer is predicted to be better."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -45,6 +52,7 @@ class Scored:
     comparison: Comparison
     agreement: tuple[float | None, ...]
     entropy: float | None
+    notes: tuple[str, ...] = ()
 
     @property
     def calls(self) -> int:
@@ -60,18 +68,25 @@ class Scored:
 class TierScorer:
     """Scores the answers of one tier.
 
+    Args:
+        tier: The tier.
+        config: What it leaves open.
+        policy: A fitted policy of the tier, which then says how to compare, choose, score and decide.
+
     Raises:
         ConfigError: At construction, if a signal or similarity is unknown, or the two do not go together.
     """
 
-    def __init__(self, tier: Tier, config: CascadeConfig) -> None:
+    def __init__(self, tier: Tier, config: CascadeConfig, policy: TierPolicy | None = None) -> None:
+        given = config if policy is None else policy
+        self.policy = policy
         self.rule: Rule = rule_for(tier, config)
         self.quorum = min(tier.quorum or config.quorum, tier.answers)
-        self.signal = get_signal(tier.signal or config.signal)
-        self.similarity: Similarity = get_similarity(tier.similarity or config.similarity)
+        self.signal = get_signal(tier.signal or given.signal)
+        self.similarity: Similarity = get_similarity(tier.similarity or given.similarity)
         self._ready = False
         self._check_signal()
-        self._selection = tier.selection or config.selection
+        self._selection = tier.selection or given.selection
         self._priority = {member.name: member.priority for member in tier.members}
 
     async def prepare(self) -> None:
@@ -80,28 +95,52 @@ class TierScorer:
             await asyncio.to_thread(self.similarity.prepare)
             self._ready = True
 
-    async def score(self, query: Query, answers: Sequence[Candidate]) -> Scored:
-        """Compare answers, choose one, and decide whether it is good enough."""
+    async def score(self, query: Query, answers: Sequence[Candidate], places: Sequence[int]) -> Scored:
+        """Compare answers, choose one, and decide whether it is good enough.
+
+        Args:
+            query: What was asked.
+            answers: The answers that came.
+            places: The place of each among all answers that the tier asks for.
+        """
         comparison = await self._compare(query, answers)
         agreement = centrality(comparison.matrix)
-        choice = choose(
+        judged = await self._judge(query, answers, places, comparison)
+        choice = judged.choice if judged else self._choose(answers, comparison, agreement)
+        signal = get_signal(effective_signal(self.signal.name, choice))
+        evidence = await _evidence(signal, comparison, choice, answers)
+        score = Score(judged.reliability, judged.reliability) if judged else signal.score(evidence)
+        verdict = self._decide(score, comparison, answers[choice.index], choice)
+        return Scored(
+            choice=choice,
+            verdict=replace(verdict, reason=f"{verdict.reason} ({judged.reason})") if judged else verdict,
+            signal=PREDICTED if judged else signal.name,
+            score=score,
+            comparison=comparison,
+            agreement=tuple(None if np.isnan(value) else float(value) for value in agreement),
+            entropy=get_signal("semantic_entropy").score(evidence).value,
+            notes=() if self.policy is None or self.policy.certificate is None else (str(self.policy.certificate),),
+        )
+
+    async def _judge(
+        self, query: Query, answers: Sequence[Candidate], places: Sequence[int], comparison: Comparison
+    ) -> Judgement | None:
+        """Ask the fitted model, where there is one and an answer says anything."""
+        usable = [index for index, kind in enumerate(comparison.kinds) if not kind.degenerate]
+        if self.policy is None or self.policy.model is None or not usable:
+            return None
+        features = await aobserve(query, answers, places, comparison)
+        judged = judge(self.policy.model, features, [places[index] for index in usable])
+        index = list(places).index(judged.choice.index)
+        return replace(judged, choice=replace(judged.choice, index=index))
+
+    def _choose(self, answers: Sequence[Candidate], comparison: Comparison, agreement: FloatArray) -> Choice:
+        return choose(
             self._selection,
             agreement,
             order=priority_order([self._priority[answer.member] for answer in answers]),
             usable=[not kind.degenerate for kind in comparison.kinds],
             second=None if comparison.tiebreak is None else centrality(comparison.tiebreak),
-        )
-        signal = get_signal(effective_signal(self.signal.name, choice))
-        evidence = await _evidence(signal, comparison, choice, answers)
-        score = signal.score(evidence)
-        return Scored(
-            choice=choice,
-            verdict=self._decide(score, comparison),
-            signal=signal.name,
-            score=score,
-            comparison=comparison,
-            agreement=tuple(None if np.isnan(value) else float(value) for value in agreement),
-            entropy=get_signal("semantic_entropy").score(evidence).value,
         )
 
     async def _compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
@@ -122,12 +161,15 @@ class TierScorer:
             message = f"{self.signal.name!r} needs {needed}; {self.similarity.name!r} gives none"
             raise ConfigError(message, field="signal")
 
-    def _decide(self, score: Score, comparison: Comparison) -> Verdict:
+    def _decide(self, score: Score, comparison: Comparison, answer: Candidate, choice: Choice) -> Verdict:
         if all(kind.degenerate for kind in comparison.kinds):
             return Verdict(accept=False, threshold=None, reason="no answer says anything")
         if score.reliability is None:
             return Verdict(accept=False, threshold=None, reason=score.note)
-        return self.rule.decide(score.reliability)
+        if self.policy is None:
+            return self.rule.decide(score.reliability)
+        kind, length = comparison.kinds[choice.index].value, len(answer_text(answer))
+        return decide(self.policy, score.reliability, kind=kind, length=length)
 
 
 async def _evidence(signal: Signal, comparison: Comparison, choice: Choice, answers: Sequence[Candidate]) -> Evidence:
