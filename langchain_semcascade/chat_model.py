@@ -103,6 +103,8 @@ class ChatSemCascade(BaseChatModel):
     """How many answers a tier needs to be scored."""
     on_target_failure: Literal["raise", "ensemble"] | None = None
     """What happens when the target fails."""
+    unsupported: Literal["route", "raise"] | None = None
+    """What happens to a query that a member cannot answer: it goes to those who can, or is refused when bound."""
     timeout: float | None = None
     """Seconds for one attempt at one member."""
     max_retries: int | None = None
@@ -290,11 +292,12 @@ class ChatSemCascade(BaseChatModel):
             **kwargs: Further arguments of each call.
 
         Raises:
-            ChatInputError: If something is no tool, or `tool_choice` names none of them.
+            ChatInputError: If something is no tool, `tool_choice` names none of them, or no member can call tools.
         """
         with translated():
             written = openai_tools(tools, strict=strict)
             choice = openai_tool_choice(tool_choice, written)
+            self._engine().check(tools=written, tool_choice=choice)
         given = {"tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
         return self.bind(tools=written, **{key: value for key, value in given.items() if value is not None}, **kwargs)
 
@@ -319,10 +322,11 @@ class ChatSemCascade(BaseChatModel):
             **kwargs: Further arguments of each call.
 
         Raises:
-            ChatInputError: If the schema, the method, or their combination is wrong.
+            ChatInputError: If the schema, the method, or their combination is wrong, or no member can answer so.
         """
         with translated():
             arguments = structured_arguments(schema, method, strict=strict)
+            self._engine().check(**arguments)
         noted = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
         model = self.bind(**arguments, **kwargs, ls_structured_output_format=noted)
         return with_parser(model, parser_for(schema, method), include_raw=include_raw)
@@ -385,7 +389,7 @@ class ChatSemCascade(BaseChatModel):
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return combined_profile(self._engine().config.members()) or None
+        return combined_profile(self._engine()) or None
 
     def get_num_tokens(self, text: str) -> int:
         """Count tokens approximately, four characters each: every member has a tokenizer of its own."""

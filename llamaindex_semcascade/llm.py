@@ -62,8 +62,8 @@ class SemCascade(FunctionCallingLLM):
         transports: Further transports, by the names that members call them.
         api_key: Key of the members that have none of their own, where all of these are of one provider.
         **kwargs: Settings of the cascade (`threshold`, `escalation_rate`, `similarity`, `signal`, `selection`,
-            `timeout`, `deadline`, `max_retries`, `on_target_failure`, `policy`), the fields below, and those of every
-            LlamaIndex LLM (`system_prompt`, `callback_manager`, ...).
+            `timeout`, `deadline`, `max_retries`, `on_target_failure`, `unsupported`, `policy`), the fields below, and
+            those of every LlamaIndex LLM (`system_prompt`, `callback_manager`, ...).
 
     Raises:
         ConfigError: If a setting is wrong; its `field` names it.
@@ -178,7 +178,7 @@ class SemCascade(FunctionCallingLLM):
         if self.is_function_calling_model is not None:
             return self.is_function_calling_model
         if self._tools_known is None:
-            self._tools_known = self._cascade.supports_tools() is not False
+            self._tools_known = self._cascade.abilities().get("tools") is not False
         return self._tools_known
 
     def warmup(self) -> None:

@@ -17,6 +17,7 @@ from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
 
 from llamaindex_semcascade.conversations import from_conversation
 from llamaindex_semcascade.messages import tool_calls_of
+from semcascade.abilities import Ability
 from semcascade.config import Member
 from semcascade.errors import BadRequestError
 from semcascade.messages import Candidate, Request, ToolCall, Usage
@@ -102,9 +103,9 @@ class LLMTransport(Transport):
         """Return the member's setting, else what the LLM says of itself."""
         return member.context_window or self.llm.metadata.context_window
 
-    def supports_tools(self, member: Member) -> bool | None:
-        """Say what the LLM says of itself."""
-        return self.llm.metadata.is_function_calling_model
+    def abilities(self, member: Member) -> Mapping[Ability, bool]:
+        """Return what the LLM says of itself; a schema to hold answers to it has no common way to be given."""
+        return {"tools": self.llm.metadata.is_function_calling_model, "structured_output": False}
 
     def _arguments(self, member: Member, request: Request) -> dict[str, Any]:
         if request.response_format is not None:

@@ -103,6 +103,9 @@ class CascadeConfig(Settings):
     """How often a failed attempt at a member is repeated."""
     on_target_failure: Literal["raise", "ensemble"] = "raise"
     """What happens when the target fails: raise, or return the best rejected answer, marked as such."""
+    unsupported: Literal["route", "raise"] = "route"
+    """What happens to a query that a member cannot answer (tools, images, ...): those who can are asked without it,
+    or it is refused."""
     policy: str | dict[str, Any] | None = Field(default=None, repr=False)
     """A fitted policy that decides instead of signal, selection and threshold: its file, or the policy itself."""
 

@@ -96,6 +96,7 @@ class Decision:
         always_target_cost: What the target alone would have cost (paid, or estimated by its prices), in US
             dollars; None where unknown.
         fallback: Whether the answer had been rejected, but the target failed.
+        notes: Who was not asked, as it cannot answer such a request.
     """
 
     tiers: tuple[TierRecord, ...]
@@ -107,6 +108,7 @@ class Decision:
     first_token_s: float | None = None
     always_target_cost: float | None = None
     fallback: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def scored(self) -> TierRecord | None:
@@ -156,6 +158,7 @@ class Decision:
             "first_token_s": self.first_token_s,
             "always_target_cost": self.always_target_cost,
             "fallback": self.fallback,
+            "notes": list(self.notes),
             "tiers": [
                 {key: value for key, value in tier.to_dict().items() if key != "candidates"} for tier in self.tiers
             ],
@@ -163,7 +166,7 @@ class Decision:
 
     def explain(self) -> str:
         """Return the record as text for people."""
-        lines = [self.reason]
+        lines = [self.reason, *(f"note: {note}" for note in self.notes if note not in self.reason)]
         for tier in self.tiers:
             lines.append(_tier_line(tier))
             lines.extend(

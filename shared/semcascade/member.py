@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, field_serializer, model_validator
 
+from semcascade.abilities import Ability
 from semcascade.errors import InputError
 from semcascade.messages import as_conversation
 from semcascade.redaction import is_secret_key, secret_values
@@ -59,6 +60,8 @@ class Member(Settings):
     """US dollars; used where neither the provider nor the price table knows."""
     context_window: int | None = Field(default=None, gt=0)
     """Tokens that the model takes in and gives out together."""
+    abilities: dict[Ability, bool] = Field(default_factory=dict)
+    """What the model can do, where what is known of it is wrong or nothing is: e.g. `{"tools": True}`."""
     params: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Parameters of every request to this member."""
 

@@ -147,9 +147,13 @@ def test_their_settings_are_left_as_they_are():
 
 
 def test_what_they_cannot_do_is_said():
-    llm = SemCascade(ensemble=["a", "b"], target=MockLLM(), transport=ScriptedTransport({"a": "1", "b": "2"}))
-    with pytest.raises(CascadeError, match="MockLLM takes no tools"):
-        llm.chat_with_tools([WEATHER], "x")
+    members = {"ensemble": ["a", "b"], "target": MockLLM()}
+    llm = SemCascade(**members, transport=ScriptedTransport({"a": "1", "b": "2"}))
+    decision = llm.chat_with_tools([WEATHER], "x").additional_kwargs["semcascade"]
+    assert decision["reason"] == "straight to a: unknown cannot be offered tools, a can"
+    strict = SemCascade(**members, transport=ScriptedTransport({"a": "1", "b": "2"}), unsupported="raise")
+    with pytest.raises(InputError, match="tools: unknown cannot be offered tools"):
+        strict.chat_with_tools([WEATHER], "x")
     with pytest.raises(CascadeError, match="no common way to be given a response_format"):
         llm.chat([user("x")], response_format={"type": "json_object"})
 

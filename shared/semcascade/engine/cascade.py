@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from semcascade.abilities import Ability, common
 from semcascade.config import CascadeConfig, Member, load_config
 from semcascade.decision import Result
 from semcascade.deferral.policy import TierPolicy
@@ -14,11 +16,12 @@ from semcascade.engine.ledger import Ledger
 from semcascade.engine.loop import EngineLoop
 from semcascade.engine.policies import policy_of
 from semcascade.engine.query import Plan
+from semcascade.engine.routing import routed
 from semcascade.engine.run import QueryRun
 from semcascade.engine.scoring import TierScorer
 from semcascade.engine.transports import Transports
 from semcascade.errors import InputError, SemcascadeError
-from semcascade.messages import Prompt, Request, as_conversation
+from semcascade.messages import Conversation, Prompt, Request, as_conversation
 from semcascade.transport.base import Delta, Transport
 
 __all__ = ["Cascade"]
@@ -41,7 +44,7 @@ class Cascade:
         transports: Further transports, by the names that members call them.
         **settings: Settings of `CascadeConfig`: `ensemble`, `target`, `tiers`, `threshold`, `escalation_rate`,
             `similarity`, `signal`, `selection`, `timeout`, `deadline`, `max_retries`, `on_target_failure`,
-            `policy`.
+            `policy`, `unsupported`.
 
     Raises:
         ConfigError: If a setting is wrong; its `field` names it.
@@ -132,10 +135,17 @@ class Cascade:
         """Return each member's context window in tokens by its name, None where unknown."""
         return {member.name: self._transports.of(member).context_window(member) for member in self.config.members()}
 
-    def supports_tools(self) -> bool | None:
-        """Say whether every member can be offered tools, or None where one is unknown and none cannot."""
-        said = [self._transports.of(member).supports_tools(member) for member in self.config.members()]
-        return False if False in said else None if None in said else True
+    def abilities(self) -> dict[Ability, bool]:
+        """Return what every member can do: False where one cannot, left out where one is unknown and none cannot."""
+        return common(self._transports.abilities(member) for member in self.config.members())
+
+    def check(self, **options: Any) -> None:
+        """Refuse at once what any query with these options would be refused for; see `complete`.
+
+        Raises:
+            InputError: If an option is wrong, or no member can answer such a query.
+        """
+        self._routed((), options)
 
     def close(self) -> None:
         """Let go of connections, threads and local models."""
@@ -165,6 +175,10 @@ class Cascade:
         return f"Cascade({tiers})"
 
     def _query(self, prompt: Prompt, options: dict[str, Any]) -> QueryRun:
+        return QueryRun(*self._routed(as_conversation(prompt), options))
+
+    def _routed(self, messages: Conversation, options: dict[str, Any]) -> tuple[Plan, Request, Member | None]:
+        """Return who is asked what."""
         options = {key: value for key, value in options.items() if value is not None}
         for name in options.keys() & _NOT_PER_CALL:
             raise InputError("it cannot be given per call; give it to the member or the cascade", field=name)
@@ -176,13 +190,14 @@ class Cascade:
                 "expected a mapping in OpenAI's shape, e.g. {'type': 'json_object'}", field="response_format"
             )
         request = Request(
-            messages=as_conversation(prompt),
+            messages=messages,
             tools=_tools(options.pop("tools", ())),
             tool_choice=options.pop("tool_choice", None),
             response_format=options.pop("response_format", None),
             params=options,
         )
-        return QueryRun(self._plan, request, only=None if only is None else self._find(only))
+        plan, only = routed(self._plan, request, None if only is None else self._find(only))
+        return plan, request, only
 
     def _find(self, name: str) -> Member:
         members = self.config.members()
@@ -209,6 +224,7 @@ class Cascade:
 
     async def _prepare(self) -> None:
         for member in (*self.config.members(), *self._plan.judges):
+            await asyncio.to_thread(self._transports.abilities, member)
             with suppress(SemcascadeError):  # the query will tell, member by member
                 await self._transports.of(member).prepare(member)
         for scorer in self._plan.scorers:

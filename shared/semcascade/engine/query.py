@@ -28,11 +28,13 @@ class Plan:
         config: The configuration.
         scorers: One for each tier but the last.
         transports: Who serves which member.
+        notes: Who cannot answer a request, in the plan for it.
     """
 
     config: CascadeConfig
     scorers: tuple[TierScorer, ...]
     transports: Transports
+    notes: tuple[str, ...] = ()
 
     @property
     def judges(self) -> tuple[Member, ...]:
@@ -106,6 +108,7 @@ class Inquiry:
             first_token_s=self.first_token_s,
             always_target_cost=self._always_target(candidate),
             fallback=fallback,
+            notes=self.plan.notes,
         )
         return Result(candidate, self.decision)
 
@@ -135,6 +138,7 @@ class Inquiry:
             latency_s=time.monotonic() - self._started,
             first_token_s=self.first_token_s,
             always_target_cost=self._always_target(None),
+            notes=self.plan.notes,
         )
 
     def _always_target(self, answer: Candidate | None) -> float | None:

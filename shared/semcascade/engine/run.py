@@ -27,7 +27,7 @@ class QueryRun:
         only: The one member to ask, instead of the cascade.
     """
 
-    def __init__(self, plan: Plan, request: Request, *, only: Member | None = None) -> None:
+    def __init__(self, plan: Plan, request: Request, only: Member | None = None) -> None:
         self._inquiry = Inquiry(plan, request, only=only)
 
     @property

@@ -95,6 +95,8 @@ class TargetRun:
         return record
 
     def _why(self) -> str:
+        if self._inquiry.plan.notes and not self._inquiry.records:
+            return f"straight to {self._member.name}: {'; '.join(self._inquiry.plan.notes)}"
         if self._inquiry.only is not None:
             return f"{self._member.name} was asked for by name"
         if not self._inquiry.records:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from semcascade.abilities import Ability
 from semcascade.config import Member
 from semcascade.errors import ConfigError
 from semcascade.transport.base import Transport
@@ -41,6 +42,10 @@ class Transports:
         if name not in self._made:
             self._made[name] = _make(name, member, self.named)
         return self._made[name]
+
+    def abilities(self, member: Member) -> dict[Ability, bool]:
+        """Return what is known of what the member can do: its settings, then what its transport says."""
+        return {**self.of(member).abilities(member), **member.abilities}
 
     async def aclose(self) -> None:
         """Close the transports that were made here; the user's own stay open."""

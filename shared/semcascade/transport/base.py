@@ -7,9 +7,10 @@ what came back, in the library's own shapes and errors.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
+from semcascade.abilities import Ability
 from semcascade.config import Member
 from semcascade.messages import Candidate, Request, ToolCall, Usage
 
@@ -112,9 +113,9 @@ class Transport(ABC):
         """Return the model's context window in tokens, or None where unknown."""
         return member.context_window
 
-    def supports_tools(self, member: Member) -> bool | None:
-        """Say whether the model can be offered tools, or None where unknown."""
-        return None
+    def abilities(self, member: Member) -> Mapping[Ability, bool]:
+        """Return what is known that the model can do, or cannot; the member's own settings win over it."""
+        return {}
 
     async def aclose(self) -> None:  # noqa: B027 - most transports hold nothing
         """Let go of connections and processes."""

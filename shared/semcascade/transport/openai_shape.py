@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from semcascade.abilities import Ability, abilities_of_model
 from semcascade.config import Member
 from semcascade.messages import Candidate, Request, Usage
 from semcascade.model_table import known_of
@@ -37,10 +38,9 @@ class TabledTransport(Transport):
         window = known_of(member.model).get("max_input_tokens")
         return int(window) if window else None
 
-    def supports_tools(self, member: Member) -> bool | None:
-        """Say what LiteLLM's table says, or None where it does not know the model."""
-        known = known_of(member.model)
-        return bool(known.get("supports_function_calling")) if known else None
+    def abilities(self, member: Member) -> Mapping[Ability, bool]:
+        """Return what LiteLLM's table says."""
+        return abilities_of_model(member.model)
 
 
 def request_body(member: Member, request: Request) -> dict[str, Any]:

@@ -186,7 +186,7 @@ async def test_a_parameter_of_the_wrong_kind(transport, member):
 
 
 async def test_tools(transport, member):
-    assert transport.supports_tools(member) is False
+    assert not any(transport.abilities(member).values())
     tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
     with pytest.raises(BadRequestError, match="no tool calls"):
         await transport.complete(member, Request(ASKED.messages, tools=(tool,)), timeout=20)

@@ -8,12 +8,13 @@ import importlib
 import importlib.resources
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from semcascade.abilities import ABILITIES, Ability
 from semcascade.config import Member
 from semcascade.errors import (
     ConnectionFailedError,
@@ -145,9 +146,9 @@ class LocalTransport(Transport):
         """Return the tokens that a conversation may take, in and out."""
         return member.context_window or self._context
 
-    def supports_tools(self, member: Member) -> bool | None:
-        """Return False: these models give no tool calls."""
-        return False
+    def abilities(self, member: Member) -> Mapping[Ability, bool]:
+        """Return that these models know nothing but text."""
+        return dict.fromkeys(ABILITIES, False)
 
     async def aclose(self) -> None:
         """Stop the models that no other transport uses."""
