@@ -9,6 +9,7 @@ target. `length` defers the longest questions first (gain over random / over the
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +18,11 @@ import numpy as np
 from rich.console import Console
 
 from semcascade.cli.tables import plain_table
-from semcascade.evaluation import Row, evaluate, read_rows, replay
+from semcascade.config import CascadeConfig
+from semcascade.evaluation import Row, evaluate, read_rows
 from semcascade.evaluation.curve import Outcome, chord_gain, gain
-from semcascade.evaluation.replay import outcome_of
+from semcascade.evaluation.observed import observe
+from semcascade.evaluation.prices import Prices
 from semcascade.messages import question_text
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -52,9 +55,11 @@ def read(name: str) -> list[Row] | None:
 
 async def length_baseline(rows: Sequence[Row], ensemble: Sequence[str], target: str) -> Outcome:
     """Return the outcome of deferring the longest questions first."""
-    outcome = outcome_of(rows, await replay(rows, ensemble, target), ensemble, target)
-    lengths = -np.array([float(len(question_text(row.messages))) for row in rows])
-    return Outcome(lengths, outcome.accepted, outcome.target, outcome.best_member)
+    observed = await observe(rows, CascadeConfig.build(ensemble=list(ensemble), target=target))
+    outcome = observed.outcome(Prices.of(observed.paid, observed.tiers, answers=observed.answers))
+    lengths = {row.id: -float(len(question_text(row.messages))) for row in rows}
+    reliability = np.array([[lengths[name] for name in observed.ids]])
+    return dataclasses.replace(outcome, reliability=reliability)
 
 
 async def measure(signals: Sequence[str], console: Console) -> None:

@@ -15,8 +15,8 @@ KEYS = {
 @pytest.fixture
 def data(tmp_path):
     rows = [
-        {"id": str(i), "input": f"{i}?", "outputs": {"a": "4", "b": "4" if i % 3 else str(i), "t": "4"},
-         "scores": {"a": float(i % 3 > 0), "b": float(i % 3 > 0), "t": 1.0}}
+        {"id": str(i), "input": f"{i}?", "outputs": {"a": "4", "b": "4" if i % 3 else str(i), "c": "4", "d": "4", "t": "4"},
+         "scores": {"a": float(i % 3 > 0), "b": float(i % 3 > 0), "c": 1.0, "d": 1.0, "t": 1.0}}
         for i in range(30)
     ]  # fmt: skip
     path = tmp_path / "rows [red].jsonl"
@@ -57,10 +57,46 @@ def test_several_files_make_one_table_and_names_are_plain_text(data, tmp_path):
     }
 
 
+def test_the_table_says_what_the_cascade_does_as_it_is_set(data):
+    done = run(data, "--ensemble", "a,b", "--target", "t", "--threshold", "0.9")
+    assert "at threshold 0.90: 33% deferred, 43% of the target's cost (assumed), quality 1.000" in done.stdout
+    assert "breaks even at 90% deferred" in done.stdout
+
+
+def test_tiers_each_have_their_price(data):
+    found = json.loads(
+        run(data, "--tier", "a,b", "--tier", "c,d", "--tier", "t", "--member-cost", "0.05", "--member-cost", "0.2",
+            "--json", "-").stdout
+    )  # fmt: skip
+    assert found["ensemble_cost"] == pytest.approx(0.1)
+    assert found["at_threshold"]["cost"] == pytest.approx(0.1 + 0.4 / 3)
+
+
+def test_a_run_says_itself_who_answered(tmp_path):
+    header = {"semcascade_run": 1, "members": {name: {"model": f"openai/{name}"} for name in "abt"},
+              "tiers": [["a", "b"], ["t"]], "target": "t"}  # fmt: skip
+    rows = [
+        {"id": str(i), "messages": [{"role": "user", "content": f"{i}?"}],
+         "answers": {"a": {"text": "4", "cost": 0.1}, "b": {"text": "4", "cost": 0.1}, "t": {"text": "4", "cost": 1.0}},
+         "scores": {"a": 1.0, "b": 1.0, "t": 1.0}}
+        for i in range(12)
+    ]  # fmt: skip
+    path = tmp_path / "run.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in [header, *rows]))
+    found = json.loads(run(path, "--json", "-").stdout)
+    assert (found["n"], found["recorded_costs"]) == (12, True)
+    assert found["at_threshold"]["cost"] == pytest.approx(0.2)
+    assert any("12 rows are few" in note for note in found["notes"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("--ensemble", "a,b"), "--target"),
+        (("--target", "t"), "--ensemble"),
+        ((), "does not say who is the target"),
+        (("--tier", "a,b"), "two or more"),
+        (("--tier", "a,b", "--tier", "t", "--target", "t"), "--tier stands instead"),
         (("--ensemble", "a,nobody", "--target", "t"), "nobody"),
         (("--ensemble", "a", "--target", "t"), "one answer has nothing to agree with"),
         (("--ensemble", "a,b", "--target", "t", "--signal", "agrement"), "agreement"),

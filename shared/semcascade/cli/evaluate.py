@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from semcascade.cli import terminal
+from semcascade.cli.replaying import FORMS, cascade_of, replay_options, tell_skipped
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,48 +19,37 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_EXAMPLES = """\b
+_EXAMPLES = f"""\b
 Examples:
   semcascade evaluate rows.jsonl --ensemble small,medium,other --target large
-  semcascade evaluate rows.jsonl --ensemble a,b,c --target t --signal semantic_entropy --json result.json
+  semcascade evaluate rows.jsonl --tier a,b,c --tier d,e --tier f --json result.json
+  semcascade evaluate run.jsonl --signal semantic_entropy
 
-Each line of DATA is one question: {"id", "input", "outputs": {system: text}, "scores": {system: 0..1}}."""
+{FORMS}"""
 
 
 @click.command(epilog=_EXAMPLES)
 @click.argument("data", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--ensemble", required=True, metavar="A,B,...", help="Systems of the ensemble; the first is the primary.")
-@click.option("--target", required=True, metavar="T", help="System that answers what the ensemble cannot.")
-@click.option("--similarity", default="auto", show_default=True, metavar="NAME", help="How answers are compared.")
-@click.option("--signal", default="agreement", show_default=True, metavar="NAME", help="What is scored.")
-@click.option("--selection", default="auto", show_default=True, metavar="WAY", help="Which answer would be returned.")
-@click.option("--member-cost", type=click.FloatRange(min=0), default=0.05, show_default=True, help="Price of a member.")
-@click.option("--target-cost", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
-              help="Price of the target.")  # fmt: skip
+@replay_options
 @click.option("--json", "out", type=click.Path(path_type=Path), metavar="OUT", help='Write JSON to a file; "-": print.')
 def evaluate(
-    data: tuple[Path, ...],
-    ensemble: str,
-    target: str,
-    member_cost: float,
-    target_cost: float,
-    out: Path | None,
-    **settings: Any,
+    data: tuple[Path, ...], member_cost: tuple[float, ...], target_cost: float, out: Path | None, **options: Any
 ) -> None:
     """Replay recorded answers in DATA through a cascade, and say what its decisions are worth."""
     from semcascade.evaluation import evaluate as evaluate_rows
     from semcascade.evaluation import read_rows
 
-    members = [name.strip() for name in ensemble.split(",") if name.strip()]
     found = {}
     for path in data:
-        rows = list(read_rows(path))
-        with terminal.waiting(f"replaying {len(rows)} rows of {path.name}"):
-            found[path.name] = asyncio.run(
-                evaluate_rows(rows, members, target, member_cost=member_cost, target_cost=target_cost, **settings)
-            )
+        settings, skipped = cascade_of(path, **options), tell_skipped(path)
+        rows = read_rows(path, skipped=skipped)
+        with terminal.waiting(f"replaying {path.name}"):
+            settings |= {"member_cost": member_cost, "target_cost": target_cost}
+            found[path.name] = asyncio.run(evaluate_rows(rows, skipped=skipped, **settings))
     if out is None:
         terminal.result_console().print(_table(found))
+        for line in _notes(found):
+            terminal.result_console().print(line)
         return
     plain = {name: evaluation.to_dict() for name, evaluation in found.items()}
     result = next(iter(plain.values())) if len(plain) == 1 else plain
@@ -76,6 +67,7 @@ def _table(found: dict[str, Evaluation]) -> RenderableType:
 
     numbers = ("rows", "best member", "ensemble", "target", "gain", "over chord", "of oracle", "cost at 99 %")
     table = plain_table("data", *numbers, right=numbers)
+    table.columns[0].min_width = 12
     for name, it in found.items():
         low, high = it.chord_gain_ci
         table.add_row(
@@ -90,3 +82,27 @@ def _table(found: dict[str, Evaluation]) -> RenderableType:
             f"{it.cost_at_99:.0%}",
         )
     return table
+
+
+def _notes(found: dict[str, Evaluation]) -> Iterator[RenderableType]:
+    """Yield what the cascades do as they are set, and what to know before believing the numbers."""
+    from rich.text import Text
+
+    from semcascade.decision import one_line
+
+    for name, it in found.items():
+        for line in (_as_set(it), _in_numbers(it), *it.notes):
+            yield Text(f"{one_line(name, 32)}: {one_line(line, 300)}", style="dim")
+
+
+def _as_set(it: Evaluation) -> str:
+    at, said = it.at_threshold, "recorded" if it.recorded_costs else "assumed"
+    threshold = "its thresholds" if at["threshold"] is None else f"threshold {at['threshold']:.2f}"
+    did = f"{at['deferral_rate']:.0%} deferred, {at['cost']:.0%} of the target's cost ({said})"
+    return f"at {threshold}: {did}, quality {at['quality']:.3f}"
+
+
+def _in_numbers(it: Evaluation) -> str:
+    areas = f"areas: curve {it.auc:.4f}, random {it.auc_random:.4f}, oracle {it.auc_oracle:.4f}"
+    even = f"breaks even at {it.break_even['deferral_rate']:.0%} deferred"
+    return f"{areas} · {even} · members err like {it.n_effective:.1f} independent ones"

@@ -1,88 +1,179 @@
-"""Deferral curves: quality against the share of queries that go to the target.
+"""Deferral curves: quality against the share of queries that go to the target, and against what that costs.
 
-Rows are deferred from the least reliable up; rows of equal reliability count as deferred in random order, by
-expectation, so that the order of the file never matters. Scores of answers that agree exactly tie a lot.
+One threshold serves all tiers: a row is answered by the first tier whose reliability reaches it, else by the target.
+Raising the threshold moves rows on, the least reliable first; rows of equal reliability move together, and between two
+thresholds the curve is the straight line that deferring some of them at random gives. So the order of the rows never
+matters, and scores that tie a lot, like those of answers that agree exactly, earn nothing by it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "Outcome",
-    "auc",
-    "cheapest_threshold",
-    "chord_gain",
-    "deferral_at",
-    "deferral_curve",
-    "effective_members",
-    "gain",
-    "oracle_auc",
-    "random_auc",
-]
+__all__ = ["Curve", "Outcome", "auc", "chord_gain", "chord_gain_at_cost", "gain", "oracle_auc", "random_auc"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What accepting and what deferring would have given, row by row.
+class Curve:
+    """The points that thresholds reach, from accepting everything to deferring everything; all of shape (m,).
 
     Attributes:
-        reliability: (n,) higher = more reliable; NaN where undefined, deferred first.
-        accepted: (n,) quality of the answer that the ensemble would return.
-        target: (n,) quality of the target's answer.
-        best_member: (n,) quality of the best single member's answer.
+        threshold: Least reliability that is accepted: -inf accepts rows without a score, too, inf accepts none.
+        rate: Share of rows that the target answers, rising from 0 to 1.
+        cost: Mean cost a row, rising, in units of the mean cost of the target.
+        quality: Mean quality.
+    """
+
+    threshold: FloatArray
+    rate: FloatArray
+    cost: FloatArray
+    quality: FloatArray
+
+    def at_rate(self, rate: FloatArray) -> FloatArray:
+        """Return the quality at deferral rates, between thresholds by deferring ties at random."""
+        return np.asarray(np.interp(rate, self.rate, self.quality))
+
+    def at_cost(self, cost: FloatArray) -> FloatArray:
+        """Return the quality at costs, between thresholds by deferring ties at random."""
+        return np.asarray(np.interp(cost, self.cost, self.quality))
+
+    def place(self, threshold: float) -> int:
+        """Return the index of the point that a threshold leads to."""
+        return int(np.searchsorted(self.threshold, threshold, side="left"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What each tier would have answered, how sure it was, and what asking it cost, row by row.
+
+    Attributes:
+        reliability: (tiers, n) of every tier but the target; higher = more reliable, NaN where undefined.
+        quality: (tiers + 1, n) of the answer that each tier would return, the target's last.
+        cost: (tiers + 1, n) of asking each tier.
+        member_quality: (n,) of the best single member.
+        member_cost: (n,) of the best single member.
     """
 
     reliability: FloatArray
-    accepted: FloatArray
-    target: FloatArray
-    best_member: FloatArray
+    quality: FloatArray
+    cost: FloatArray
+    member_quality: FloatArray
+    member_cost: FloatArray
+
+    @classmethod
+    def two_tiers(
+        cls,
+        reliability: npt.ArrayLike,
+        accepted: npt.ArrayLike,
+        target: npt.ArrayLike,
+        best_member: npt.ArrayLike,
+        *,
+        ensemble_cost: npt.ArrayLike = 0.0,
+        target_cost: npt.ArrayLike = 1.0,
+        member_cost: npt.ArrayLike = 0.0,
+    ) -> Outcome:
+        """Build the usual case, one ensemble before the target; costs may be one number for all rows."""
+        score, answer, last, best = (
+            np.asarray(v, dtype=np.float64) for v in (reliability, accepted, target, best_member)
+        )
+        spent = [np.broadcast_to(np.asarray(c, dtype=np.float64), last.shape) for c in (ensemble_cost, target_cost)]
+        member = np.broadcast_to(np.asarray(member_cost, dtype=np.float64), last.shape)
+        return cls(score[None], np.stack([answer, last]), np.stack(spent), best, member)
 
     def __len__(self) -> int:
-        return len(self.target)
+        return int(self.quality.shape[1])
+
+    @property
+    def accepted(self) -> FloatArray:
+        """(n,) quality of what the first tier would return."""
+        return np.asarray(self.quality[0])
+
+    @property
+    def target(self) -> FloatArray:
+        """(n,) quality of the target's answers."""
+        return np.asarray(self.quality[-1])
 
     def take(self, rows: npt.NDArray[np.intp]) -> Outcome:
         """Return the outcome of some of the rows, e.g. of a bootstrap draw."""
-        return Outcome(self.reliability[rows], self.accepted[rows], self.target[rows], self.best_member[rows])
+        return Outcome(
+            self.reliability[:, rows],
+            self.quality[:, rows],
+            self.cost[:, rows],
+            self.member_quality[rows],
+            self.member_cost[rows],
+        )
 
+    def answered_by(self, threshold: float) -> npt.NDArray[np.intp]:
+        """Return (n,) the tier that answers each row at a threshold; undefined scores are never accepted."""
+        reached = np.vstack([self.reliability >= threshold, np.ones(len(self), dtype=bool)])
+        return np.asarray(reached.argmax(axis=0))
 
-def deferral_curve(outcome: Outcome) -> FloatArray:
-    """Return the mean quality when 0, 1, ..., n rows are deferred, shape (n+1,).
+    @cached_property
+    def curve(self) -> Curve:
+        """The deferral curve.
 
-    >>> one, zero = np.ones(2), np.zeros(2)
-    >>> deferral_curve(Outcome(np.array([0.2, 0.9]), np.array([0.0, 1.0]), one, zero)).tolist()
-    [0.5, 1.0, 1.0]
-    """
-    reliability = np.where(np.isnan(outcome.reliability), -np.inf, outcome.reliability)
-    order = np.argsort(reliability, kind="stable")
-    gains = (outcome.target - outcome.accepted)[order]
-    _, group = np.unique(reliability[order], return_inverse=True)
-    sizes = np.bincount(group)
-    averaged = (np.bincount(group, weights=gains) / sizes)[group]
-    return np.asarray(outcome.accepted.mean() + np.concatenate([[0.0], np.cumsum(averaged)]) / len(outcome))
+        >>> outcome = Outcome.two_tiers([0.2, 0.9], [0.0, 1.0], [1.0, 1.0], [0.0, 1.0])
+        >>> outcome.curve.rate.tolist(), outcome.curve.quality.tolist()
+        ([0.0, 0.5, 1.0], [0.5, 1.0, 1.0])
+        """
+        at, quality, cost, deferred = self._moves()
+        values, group = np.unique(at, return_inverse=True)
+        unit = self.cost[-1].mean() or 1.0
+        rise = [np.bincount(group, weights=change) / len(self) for change in (deferred, cost / unit, quality)]
+        start = (0.0, self.cost[0].mean() / unit, self.quality[0].mean())
+        rate, spent, good = (np.concatenate([[a], a + np.cumsum(step)]) for a, step in zip(start, rise, strict=True))
+        return Curve(np.append(values, np.inf), np.minimum(rate, 1.0), spent, good)
+
+    def _moves(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Return when rows move on as the threshold rises past a value, and what each move changes.
+
+        A tier that is no surer than one before it is passed by: whenever it would accept, that one has.
+        """
+        tiers, n = self.reliability.shape
+        sure = np.where(np.isnan(self.reliability), -np.inf, self.reliability)
+        paid = np.cumsum(self.cost, axis=0)
+        here = np.zeros(n, dtype=np.intp)
+        best = sure[0].copy()
+        rows = np.arange(n)
+        moves = []
+        for tier in range(1, tiers + 1):
+            onward = rows if tier == tiers else np.flatnonzero(sure[tier] > best)
+            before = here[onward]
+            moves.append(
+                (
+                    best[onward],
+                    self.quality[tier, onward] - self.quality[before, onward],
+                    paid[tier, onward] - paid[before, onward],
+                    np.full(len(onward), float(tier == tiers)),
+                )
+            )
+            if tier < tiers:
+                here[onward], best[onward] = tier, sure[tier, onward]
+        at, quality, cost, deferred = (np.concatenate(part) for part in zip(*moves, strict=True))
+        return at, quality, cost, deferred
 
 
 def auc(outcome: Outcome) -> float:
     """Return the area under the deferral curve, by the trapezoid rule over deferral rates 0 to 1."""
-    curve = deferral_curve(outcome)
-    return float((curve[:-1] + curve[1:]).mean() / 2)
+    return _area(outcome.curve.rate, outcome.curve.quality)
 
 
 def random_auc(outcome: Outcome) -> float:
     """Return the area when rows are deferred at random: the mean of both ends."""
-    return float((outcome.accepted.mean() + outcome.target.mean()) / 2)
+    return float((outcome.quality[0].mean() + outcome.target.mean()) / 2)
 
 
 def oracle_auc(outcome: Outcome) -> float:
-    """Return the area when the rows are deferred by what deferring truly gains."""
-    oracle = Outcome(outcome.accepted - outcome.target, outcome.accepted, outcome.target, outcome.best_member)
-    return auc(oracle)
+    """Return the area when the best tier is known, and rows are deferred by what deferring truly gains."""
+    best = outcome.quality[:-1].max(axis=0)
+    return auc(Outcome.two_tiers(best - outcome.target, best, outcome.target, best))
 
 
 def gain(outcome: Outcome) -> float:
@@ -92,54 +183,23 @@ def gain(outcome: Outcome) -> float:
 
 def chord_gain(outcome: Outcome) -> float:
     """Return the area above the strict chord: the best single member mixed at random with the target."""
-    return auc(outcome) - float((outcome.best_member.mean() + outcome.target.mean()) / 2)
+    return auc(outcome) - float((outcome.member_quality.mean() + outcome.target.mean()) / 2)
 
 
-def cheapest_threshold(outcome: Outcome, share: float) -> float:
-    """Return the least threshold whose cascade reaches a share of the target's mean quality.
+def chord_gain_at_cost(outcome: Outcome) -> float | None:
+    """Return the mean height above the strict chord at equal cost, where the chord asks one member, not all.
 
-    Rows below the threshold, or without a score, are deferred. Infinity: only the target reaches it.
+    Taken over costs from that of the first tier, without which there is no cascade, to that of the target, beyond which
+    nobody should go; None where the first tier costs as much as the target.
     """
-    reliability = np.where(np.isnan(outcome.reliability), -np.inf, outcome.reliability)
-    goal = share * outcome.target.mean()
-    for threshold in np.unique(np.append(reliability, 0.0)):
-        if np.where(reliability < threshold, outcome.target, outcome.accepted).mean() >= goal and threshold > -np.inf:
-            return float(threshold)
-    return float("inf")
+    curve, unit = outcome.curve, outcome.cost[-1].mean() or 1.0
+    if curve.cost[0] >= 1:
+        return None
+    knots = np.unique(np.clip(np.append(curve.cost, 1.0), None, 1.0))
+    ends = [outcome.member_cost.mean() / unit, 1.0]
+    chord = np.interp(knots, ends, [outcome.member_quality.mean(), outcome.target.mean()])
+    return _area(knots, curve.at_cost(knots) - chord) / float(knots[-1] - knots[0])
 
 
-def deferral_at(outcome: Outcome, share: float, *, seed: int = 0) -> float:
-    """Return the share of rows to defer for a share of the target's quality.
-
-    The threshold is found on one random half of the rows, the deferral rate measured on the other; the mean over
-    both ways round and over 20 random halvings.
-    """
-    rng = np.random.default_rng(seed)
-    n, rates = len(outcome), []
-    for _ in range(20):
-        order = rng.permutation(n)
-        for found, measured in ((order[: n // 2], order[n // 2 :]), (order[n // 2 :], order[: n // 2])):
-            if len(found):
-                threshold = cheapest_threshold(outcome.take(found), share)
-                reliability = outcome.reliability[measured]
-                rates.append(float((np.isnan(reliability) | (reliability < threshold)).mean()))
-    return float(np.mean(rates))
-
-
-def effective_members(errors: FloatArray) -> float:
-    """Return the effective number of independent members, n / (1 + (n-1)·ρ), ρ the mean correlation of errors.
-
-    Args:
-        errors: (rows, members), 1 - quality.
-
-    >>> same = np.array([[0.0, 0.0], [1.0, 1.0]])
-    >>> effective_members(same)
-    1.0
-    """
-    n = errors.shape[1]
-    varying = errors.std(axis=0) > 0
-    if n < 2 or varying.sum() < 2:
-        return float(n)
-    correlation = np.atleast_2d(np.corrcoef(errors[:, varying], rowvar=False))
-    rho = float(correlation[np.triu_indices_from(correlation, k=1)].mean())
-    return float(n / (1 + (n - 1) * max(rho, 0.0)))
+def _area(x: FloatArray, y: FloatArray) -> float:
+    return float(((y[1:] + y[:-1]) / 2 * np.diff(x)).sum())

@@ -1,0 +1,207 @@
+"""What a replay showed, row by row, as columns of numbers: answers are looked at once and let go of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from semcascade.config import CascadeConfig
+from semcascade.decision import Decision, TierRecord
+from semcascade.deferral.rules import TIE
+from semcascade.errors import InputError
+from semcascade.evaluation.curve import FloatArray, Outcome
+from semcascade.evaluation.prices import Prices
+from semcascade.evaluation.replay import replay_each, tiers_of
+from semcascade.evaluation.rows import Row, complete_rows
+
+__all__ = ["Observed", "observe"]
+
+_log = logging.getLogger(__name__)
+
+HOW_TO_SCORE = "score the answers first, by labels, references, a judge, or agreement with the target: semcascade score"
+
+Watch = Callable[[Row, Decision], None]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a cascade saw and did on n rows.
+
+    Attributes:
+        tiers: The names of each tier's members, the primary first; the last tier is the target.
+        ids: (n,) the rows' ids.
+        tasks: (n,) what kind of question each is.
+        signal: What was scored.
+        quality: (n,) of each system's answer, by its name; a failure is worth nothing.
+        paid: (n,) US dollars for each system's answers, NaN where unknown.
+        answers: (n,) how many answers each system gave.
+        reliability: (tiers - 1, n) of each tier that was asked, NaN where undefined.
+        chosen: (tiers, n) quality of the answer that each tier would return; NaN where it was not asked.
+        scoring: (n,) US dollars for comparing, NaN where unknown.
+        answered: (n,) the number of the tier that answered as the cascade is set.
+        threshold: What scores were held against, or None where that differs from row to row.
+    """
+
+    tiers: tuple[tuple[str, ...], ...]
+    ids: list[str]
+    tasks: list[str]
+    signal: str
+    quality: dict[str, FloatArray]
+    paid: dict[str, FloatArray]
+    answers: dict[str, FloatArray]
+    reliability: FloatArray
+    chosen: FloatArray
+    scoring: FloatArray
+    answered: npt.NDArray[np.intp]
+    threshold: float | None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Every system but the target."""
+        return tuple(dict.fromkeys(name for tier in self.tiers[:-1] for name in tier))
+
+    @property
+    def target(self) -> str:
+        """The target's name."""
+        return self.tiers[-1][0]
+
+    @property
+    def best_member(self) -> str:
+        """The single member that is best on these rows."""
+        return max(self.members, key=lambda name: float(self.quality[name].mean()))
+
+    def outcome(self, prices: Prices) -> Outcome:
+        """Return what accepting and deferring would have given and cost."""
+        cost = np.stack([prices.of_tier(tier) for tier in self.tiers])
+        if prices.recorded:
+            cost[0] += np.nan_to_num(self.scoring)
+        best = self.best_member
+        return Outcome(self.reliability, self.chosen, cost, self.quality[best], prices.by_system[best])
+
+
+async def observe(
+    rows: Iterable[Row],
+    config: CascadeConfig,
+    *,
+    skipped: Callable[[str], None] = _log.warning,
+    watch: Watch = lambda _row, _decision: None,
+) -> Observed:
+    """Replay rows and keep the numbers.
+
+    Args:
+        rows: The rows.
+        config: The cascade; its members are systems of the rows.
+        skipped: Is told how many rows were left out, and why.
+        watch: Is shown every row with the decision on it, in order.
+
+    Raises:
+        InputError: If no row has an answer and a score of every system.
+    """
+    columns = _Columns(tiers_of(config))
+    async for row, decision in replay_each(_labelled(rows, columns.systems, skipped), asking_all(config)):
+        columns.add(row, decision)
+        watch(row, decision)
+    return columns.observed(config)
+
+
+def asking_all(config: CascadeConfig) -> CascadeConfig:
+    """Return a configuration that asks all tiers but the last, whatever they answer, so that each can be judged."""
+    if len(config.tiers) <= 2:
+        return config
+    always = {"threshold": None, "escalation_rate": 1.0}
+    return config.model_copy(update={"tiers": tuple(tier.model_copy(update=always) for tier in config.tiers)})
+
+
+class _Columns:
+    """Numbers of the rows seen so far."""
+
+    def __init__(self, tiers: tuple[tuple[str, ...], ...]) -> None:
+        self._tiers = tiers
+        self.systems = list(dict.fromkeys(name for tier in tiers for name in tier))
+        self._ids, self._tasks = list[str](), list[str]()
+        self._quality, self._paid, self._answers, self._decided = (list[list[float]]() for _ in range(4))
+        self._signal = ""
+
+    def add(self, row: Row, decision: Decision) -> None:
+        """Keep the numbers of one row."""
+        self._ids.append(row.id)
+        self._tasks.append(row.task)
+        self._quality.append([quality_of(row, name) for name in self.systems])
+        self._paid.append([_paid(row, name) for name in self.systems])
+        self._answers.append([float(len(row.all_answers(name))) for name in self.systems])
+        cheap = decision.tiers[: len(self._tiers) - 1]
+        scoring = sum(np.nan if tier.scoring_cost is None else tier.scoring_cost for tier in cheap)
+        scores = [np.nan if tier.score is None else tier.score for tier in cheap]
+        chosen = [_chosen(row, tier) for tier in cheap]
+        self._decided.append([float(decision.accepted), float(scoring), *scores, *chosen])
+        self._signal = self._signal or next((tier.signal for tier in cheap if tier.signal), "")
+
+    def observed(self, config: CascadeConfig) -> Observed:
+        """Return the columns."""
+        quality, paid, answers, decided = (
+            np.array(block, dtype=np.float64).T for block in (self._quality, self._paid, self._answers, self._decided)
+        )
+        cheap = len(self._tiers) - 1
+        thresholds = [config.threshold if tier.threshold is None else tier.threshold for tier in config.tiers[:cheap]]
+        reliability = decided[2 : 2 + cheap]
+        reached = np.vstack([decided[0] > 0]) if cheap == 1 else reliability >= np.array(thresholds)[:, None] - TIE
+        target = quality[self.systems.index(self._tiers[-1][0])]
+        return Observed(
+            tiers=self._tiers,
+            ids=self._ids,
+            tasks=self._tasks,
+            signal=self._signal,
+            quality=dict(zip(self.systems, quality, strict=True)),
+            paid=dict(zip(self.systems, paid, strict=True)),
+            answers=dict(zip(self.systems, answers, strict=True)),
+            reliability=reliability,
+            chosen=np.vstack([decided[2 + cheap :], target]),
+            scoring=decided[1],
+            answered=np.where(reached.any(axis=0), reached.argmax(axis=0), cheap),
+            threshold=thresholds[0] if len(set(thresholds)) == 1 else None,
+        )
+
+
+def quality_of(row: Row, system: str) -> float:
+    """Return the quality of what a system answered, the mean of its samples; a failure is worth nothing."""
+    scores = row.all_scores(system)
+    return float(np.mean(scores)) if scores else 0.0
+
+
+def _chosen(row: Row, tier: TierRecord) -> float:
+    """Return the quality of the answer that a tier would return; of no answer, 0."""
+    if tier.chosen is None:
+        return 0.0
+    member = tier.candidates[tier.chosen].member
+    scores = row.all_scores(member)
+    sample = sum(candidate.member == member for candidate in tier.candidates[: tier.chosen])
+    return scores[sample] if sample < len(scores) else quality_of(row, member)
+
+
+def _paid(row: Row, system: str) -> float:
+    costs = [answer.cost for answer in row.all_answers(system)]
+    return float(sum(np.nan if cost is None else cost for cost in costs))
+
+
+def _labelled(rows: Iterable[Row], systems: Sequence[str], skipped: Callable[[str], None]) -> Iterator[Row]:
+    """Yield the rows whose answers all have scores; failures need none."""
+    kept, left_out, first = 0, 0, ""
+    for row in complete_rows(rows, systems, skipped=skipped):
+        lacks = next((name for name in systems if row.answers[name].ok and not row.all_scores(name)), None)
+        if lacks is None:
+            kept += 1
+            yield row
+        else:
+            left_out += 1
+            first = first or f"{row.where or row.id}: the answer of {lacks!r} has no score"
+    if not kept:
+        raise InputError(f"no row is labelled ({first}); {HOW_TO_SCORE}", field="data")
+    if left_out:
+        skipped(f"{left_out} of {kept + left_out} rows are not labelled and left out; the first is {first}")
