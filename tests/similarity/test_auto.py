@@ -169,3 +169,39 @@ def test_brief_answers_without_spaces_are_still_compared_by_their_words():
 )
 def test_a_number_is_the_same_with_a_word_around_it(first: str, second: str, alike: float):
     assert found("Which one, and how many?", first, second).matrix[0, 1] == pytest.approx(alike)
+
+
+BECAUSE = "because sunlight is scattered by the air, and more so where its waves are short."
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "second", "alike"),
+    [
+        ("Is the sky blue? Answer yes or no.", f"Yes, {BECAUSE}", f"No, {BECAUSE}", 0.0),
+        ("Is the sky blue? Answer yes or no.", "Yes.", "**Yes** - it is.", 1.0),
+        ("Is the sky blue?", "yes", f"Yes, {BECAUSE}", 1.0),
+        ("Is the sky blue?", "no", f"Yes, {BECAUSE}", 0.0),
+        ("天空是蓝色的吗?", "是的,因为阳光散射。", "不是,因为阳光散射。", 0.0),
+    ],
+)
+def test_yes_and_no_are_never_alike(question: str, first: str, second: str, alike: float):
+    comparison = found(question, first, second)
+    assert comparison.matrix[0, 1] == alike
+    assert comparison.method in {"auto: stance", "auto: exact"}
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "second"),
+    [
+        (JAPAN, "Tokyo", "It is not Tokyo, it is Kyoto."),
+        (JAPAN, "Tokyo", f"{RIVERS * 2}It certainly isn't Tokyo."),
+        ("Is it safe, or not safe?", "It is safe.", "It is not safe."),
+    ],
+)
+def test_what_denies_an_answer_does_not_agree_with_it(question: str, first: str, second: str):
+    assert found(question, first, second).matrix[0, 1] < 0.5
+
+
+def test_what_states_an_answer_and_denies_another_agrees_with_the_first():
+    text = f"{RIVERS * 2}It is not Kyoto; the capital was moved in the year 1868 from there to Tokyo."
+    assert found(JAPAN, "Tokyo", text).matrix[0, 1] == 0.7

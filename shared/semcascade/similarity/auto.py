@@ -9,10 +9,10 @@ import numpy as np
 
 from semcascade.messages import Candidate
 from semcascade.similarity.base import Comparison, Query, Similarity, answer_text
-from semcascade.similarity.canonical import Form, canonical, options
+from semcascade.similarity.canonical import Form, canonical, options, stance
 from semcascade.similarity.code import Code
 from semcascade.similarity.extract import final_answer
-from semcascade.similarity.focus import CONFLICTING, CONTAINED, focus, focus_alike
+from semcascade.similarity.focus import CONFLICTING, CONTAINED, NEGATIONS, focus, focus_alike
 from semcascade.similarity.kinds import Kind, classify
 from semcascade.similarity.lexical import ChrF
 from semcascade.similarity.structured import Json, ToolCalls
@@ -22,6 +22,9 @@ __all__ = ["Auto"]
 
 MENTION_CHARACTERS = 400
 """How much of a long text's end is searched for another's stated answer."""
+
+NEGATED_WITHIN = 3
+"""A negation at most so many words before a stated answer denies it."""
 
 _STRUCTURED: dict[str, type[Similarity]] = {"tool_calls": ToolCalls, "json": Json, "code": Code}
 
@@ -35,6 +38,7 @@ class _View:
     form: Form | None = None
     focus: frozenset[str] | None = None
     words: tuple[str, ...] = ()
+    stance: str | None = None
 
 
 class Auto(Similarity):
@@ -45,7 +49,9 @@ class Auto(Similarity):
     - `json` by field, `code` by structure;
     - `focus`: brief answers by the words that go beyond the question, so that "The capital is Paris." and "The
       capital is Lyon." are not alike;
-    - `mention`: a stated answer and a long text by whether the text mentions it;
+    - `stance`: answers of which one opens with yes, the other with no, are not alike; those of which one says no
+      more than the other's yes or no are;
+    - `mention`: a stated answer and a long text by whether the text mentions it, and does not deny it;
     - `chrf`: all others by their wording.
 
     How alike two answers are never depends on the other answers. The tie-break is chrF of the final answers, or of
@@ -85,7 +91,8 @@ def _view(answer: Candidate, asked: frozenset[str], offered: dict[str, str]) -> 
     stated = text if final is None and kind in {Kind.NUMBER, Kind.SHORT} else final
     form = None if stated is None else canonical(stated, offered)
     brief = None if kind is Kind.JSON and stated is None else focus(text if stated is None else stated, asked)
-    return _View(kind, final or text, form, brief, tuple(tokenize(text[-MENTION_CHARACTERS:])))
+    words = tuple(tokenize(text[-MENTION_CHARACTERS:]))
+    return _View(kind, final or text, form, brief, words, stance(text) if final is None else None)
 
 
 def _way(first: _View, second: _View) -> str:
@@ -95,6 +102,8 @@ def _way(first: _View, second: _View) -> str:
         return "tool_calls" if len(kinds) == 1 else "unlike"
     if kinds == {Kind.CODE}:
         return "code"
+    if first.stance and second.stance and (first.stance != second.stance or _only_stance(first, second)):
+        return "stance"
     if first.form is not None and second.form is not None:
         return "exact"
     if kinds == {Kind.JSON} and first.form is second.form:
@@ -108,6 +117,8 @@ def _alike(way: str, first: _View, second: _View, wording: float) -> float:
     match way:
         case "exact":
             return _stated_alike(first, second)
+        case "stance":
+            return float(first.stance == second.stance)
         case "focus":
             return focus_alike(first.focus or frozenset(), second.focus or frozenset())
         case "mention":
@@ -116,6 +127,11 @@ def _alike(way: str, first: _View, second: _View, wording: float) -> float:
             return 0.0
         case _:
             return wording
+
+
+def _only_stance(first: _View, second: _View) -> bool:
+    """Whether one of the answers is a bare yes or no."""
+    return any(view.form is not None and view.form.text == view.stance for view in (first, second))
 
 
 def _stated_alike(first: _View, second: _View) -> float:
@@ -140,11 +156,12 @@ def _number_within(first: _View, second: _View) -> float:
 
 
 def _mentions(first: _View, second: _View) -> bool:
-    """Whether the one text has the words of the other's stated answer in a row."""
+    """Whether the one text has the words of the other's stated answer in a row, and no negation right before them."""
     stating, other = (first, second) if first.form is not None else (second, first)
     said = tokenize(stating.form.text) if stating.form is not None else []
     starts = range(len(other.words) - len(said) + 1)
-    return bool(said) and any(other.words[start : start + len(said)] == tuple(said) for start in starts)
+    found = [start for start in starts if other.words[start : start + len(said)] == tuple(said)]
+    return bool(said) and any(NEGATIONS.isdisjoint(other.words[max(0, at - NEGATED_WITHIN) : at]) for at in found)
 
 
 def _part(

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 from semcascade.similarity.numbers import Quantity, parse_date, parse_number, parse_quantity
 
-__all__ = ["Form", "canonical", "options", "parse_number", "strip_markup"]
+__all__ = ["Form", "canonical", "options", "parse_number", "stance", "strip_markup"]
 
 MAX_LAYERS = 8
 """How many layers of markup around an answer are taken off."""
+
+MAX_STANCE = 40
+"""How much of an answer is looked at for an opening yes or no."""
 
 _YES = frozenset(
     {"yes", "yeah", "yep", "ja", "oui", "sí", "si", "sì", "sim", "tak", "да", "はい", "是", "是的", "对", "예", "네"}
@@ -28,6 +31,8 @@ _OPTION = re.compile(
 _LETTERED = re.compile(r"\(?([a-jA-J])\)[.:]?\s+(\S.*)")
 _OFFERED = re.compile(r"(?:^|\s)\(?([A-J])[).:]\s+(.+?)(?=\s+\(?[A-J][).:]\s|\n|$)")
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_WORD = re.compile(r"[^\W\d_]+")
+_SET_OFF = re.compile(r"[*_\"']*\s*(?:[,.;:!—–。、]|-\s|\n|$)")
 _KEPT = frozenset("#+%&@$€£°=<>*^~|")
 
 
@@ -86,6 +91,19 @@ def canonical(text: str, offered: Mapping[str, str] | None = None) -> Form:
         if words == option:
             return Form(f"option {letter}")
     return Form(words, words=True)
+
+
+def stance(text: str) -> str | None:
+    """Return the "yes" or "no" that an answer opens with, set off from what follows; None where it does not.
+
+    >>> stance("Yes, it is."), stance("**No** - see below."), stance("No one knows.")
+    ('yes', 'no', None)
+    """
+    opening = strip_markup(text[:MAX_STANCE]).casefold().lstrip("*_#>\"' ")
+    word = _WORD.match(opening)
+    if word is None or not _SET_OFF.match(opening, word.end()):
+        return None
+    return "yes" if word.group() in _YES else "no" if word.group() in _NO else None
 
 
 def options(question: str) -> dict[str, str]:

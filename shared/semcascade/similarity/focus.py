@@ -7,13 +7,24 @@ from collections.abc import Collection
 from semcascade.similarity.canonical import canonical, strip_markup
 from semcascade.similarity.tokens import tokenize
 
-__all__ = ["CONFLICTING", "CONTAINED", "focus", "focus_alike"]
+__all__ = ["CONFLICTING", "CONTAINED", "NEGATIONS", "focus", "focus_alike"]
 
 MAX_TEXT_WORDS, MAX_TEXT_CHARACTERS, MAX_FOCUS_WORDS = 30, 600, 6
 """A longer answer, or one with more to say, is compared by its wording."""
 
 CONTAINED, CONFLICTING = 0.7, 0.4
 """How alike two answers are of which one only says more; the weight of what is shared where both say something else."""
+
+NEGATIONS = frozenset(
+    {
+        "no", "not", "never", "nor", "neither", "none", "without", "cannot", "isn", "isnt", "wasn", "wasnt", "aren",
+        "arent", "weren", "werent", "don", "dont", "doesn", "doesnt", "didn", "didnt", "won", "wont", "wouldn",
+        "wouldnt", "nicht", "kein", "keine", "nein", "pas", "jamais", "nunca", "nie", "non", "não", "не", "нет", "不", "没",
+    }
+)  # fmt: skip
+"""Words that turn a statement round, "don't" in the ways that it is cut into words."""
+
+_POLAR = NEGATIONS | {"yes"}
 
 _OPENING = {"[": "]", "(": ")", "{": "}", "<": ">"}
 
@@ -31,8 +42,8 @@ _EMPTY_WORDS = frozenset(
 def focus(text: str, asked: Collection[str]) -> frozenset[str] | None:
     """Return the words of a brief answer that are neither the question's nor empty; None for other answers.
 
-    An answer that only repeats words of the question keeps them. A list or another bracketed value has no such words:
-    there order and repetition count too.
+    An answer that only repeats words of the question keeps them, and every answer its yes, no and not. A list or
+    another bracketed value has no such words: there order and repetition count too.
 
     >>> asked = frozenset(tokenize("What is the capital of Japan?"))
     >>> focus("The capital of Japan is Tokyo.", asked)
@@ -44,7 +55,7 @@ def focus(text: str, asked: Collection[str]) -> frozenset[str] | None:
     if len(words) > MAX_TEXT_WORDS or _is_value(text, words):
         return None
     said = frozenset(words)
-    news = said - _EMPTY_WORDS - frozenset(asked) or said - _EMPTY_WORDS or said
+    news = said - _EMPTY_WORDS - (frozenset(asked) - _POLAR) or said - _EMPTY_WORDS or said
     return news if len(news) <= MAX_FOCUS_WORDS else None
 
 
@@ -59,13 +70,17 @@ def _is_value(text: str, words: list[str]) -> bool:
 def focus_alike(first: frozenset[str], second: frozenset[str]) -> float:
     """Return how alike two sets of words are: 1 for equal ones, and little where each has words of its own.
 
+    More words say more, unless a negation is among them: then they may say the contrary.
+
     >>> focus_alike(frozenset({"tchaikovsky"}), frozenset({"pyotr", "tchaikovsky"}))
     0.7
     >>> focus_alike(frozenset({"george", "bush"}), frozenset({"george", "washington"}))
     0.2
+    >>> focus_alike(frozenset({"paris"}), frozenset({"not", "paris"})) < CONTAINED
+    True
     """
     if first == second:
         return 1.0
-    if first <= second or second <= first:
+    if (first <= second or second <= first) and not (first ^ second) & NEGATIONS:
         return CONTAINED
     return CONFLICTING * 2 * len(first & second) / (len(first) + len(second))
