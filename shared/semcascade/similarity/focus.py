@@ -19,7 +19,7 @@ NEGATIONS = frozenset(
     {
         "no", "not", "never", "nor", "neither", "none", "without", "cannot", "isn", "isnt", "wasn", "wasnt", "aren",
         "arent", "weren", "werent", "don", "dont", "doesn", "doesnt", "didn", "didnt", "won", "wont", "wouldn",
-        "wouldnt", "nicht", "kein", "keine", "nein", "pas", "jamais", "nunca", "nie", "non", "não", "не", "нет", "不", "没",
+        "没", "wouldnt", "nicht", "kein", "keine", "nein", "pas", "jamais", "nunca", "nie", "non", "não", "не", "нет", "不",
     }
 )  # fmt: skip
 """Words that turn a statement round, "don't" in the ways that it is cut into words."""
