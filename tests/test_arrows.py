@@ -12,11 +12,11 @@ import semcascade
 
 CORE = Path(semcascade.__file__).parent
 FORBIDDEN = {
-    "similarity": {"transport", "signals", "deferral", "engine", "evaluation", "cli"},
-    "signals": {"transport", "similarity", "deferral", "engine", "evaluation", "cli"},
-    "deferral": {"transport", "similarity", "engine", "evaluation", "cli"},
-    "transport": {"similarity", "signals", "deferral", "engine", "evaluation", "cli"},
-    "engine": {"evaluation", "cli"},
+    "similarity": {"transport", "signals", "deferral", "engine", "evaluation", "cli", "litellm"},
+    "signals": {"transport", "similarity", "deferral", "engine", "evaluation", "cli", "litellm"},
+    "deferral": {"transport", "similarity", "engine", "evaluation", "cli", "litellm"},
+    "transport": {"similarity", "signals", "deferral", "engine", "evaluation", "cli", "litellm"},
+    "engine": {"evaluation", "cli", "litellm"},
 }
 
 

@@ -14,6 +14,7 @@ import pytest
 
 import semcascade
 from semcascade import Cascade, CascadeConfig, ScriptedTransport
+from semcascade.litellm import unregister
 from semcascade.signals import signals
 from semcascade.signals.catalog import _SIGNALS
 from semcascade.similarity import similarities
@@ -29,10 +30,12 @@ agreement Score(value=0.55, reliability=0.55, note='')
 chow_average Score(value=-0.2, reliability=0.8187307530779818, note='')
 ensemble: accepted; 3 of 3 answered, compared by auto: exact
 same_length
+It is Tokyo. accepted a
 """
 
 
-def test_snippets_run_one_after_the_other():
+def test_snippets_run_one_after_the_other(monkeypatch):
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     said, names = io.StringIO(), {}
     try:
         with contextlib.redirect_stdout(said):
@@ -47,6 +50,7 @@ def test_snippets_run_one_after_the_other():
         for name in ("same_length", "same_start"):
             _SIMILARITIES.unregister(name)
         _SIGNALS.unregister("least")
+        unregister("cheap-first")
     for line in SAID.splitlines():
         assert line in said.getvalue()
 

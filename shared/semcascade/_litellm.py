@@ -7,10 +7,11 @@ import functools
 import importlib
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["close_clients", "finish_logging", "litellm"]
+__all__ = ["close_clients", "finish_logging", "litellm", "not_reported_itself", "part_of_a_call"]
 
 _ENVIRONMENT = {
     # Without it the import fetches a price table from the network and waits for it.
@@ -35,6 +36,34 @@ def litellm() -> Any:
     module.suppress_debug_info = True
     module.telemetry = False
     return module
+
+
+@contextmanager
+def part_of_a_call() -> Iterator[None]:
+    """Mark what is begun within as part of another call of LiteLLM, which reports and bills it as a whole.
+
+    Its worker for reports moves to whatever event loop reported last; with the outer call on one loop and the inner
+    ones on another, it would lose its work at each turn, and say so.
+    """
+    mark = _mark()
+    if mark is None:
+        yield
+        return
+    before = mark.set(True)
+    try:
+        yield
+    finally:
+        mark.reset(before)
+
+
+def not_reported_itself() -> dict[str, bool]:
+    """Return LiteLLM's parameters for a call that another one reports, and none for any other."""
+    mark = _mark()
+    return {"no-log": True} if mark is not None and mark.get() else {}
+
+
+def _mark() -> Any:
+    return getattr(sys.modules.get("litellm._internal_context"), "is_internal_call", None)
 
 
 async def finish_logging() -> None:

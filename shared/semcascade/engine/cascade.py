@@ -75,7 +75,7 @@ class Cascade:
             TierScorer(tier, self.config, part) for tier, part in zip(self.config.tiers[:-1], fitted, strict=False)
         )
         self._plan = Plan(self.config, scorers, self._transports)
-        for member in (*self.config.members(), *self._plan.judges):
+        for member in self.members():
             self._transports.of(member)
 
     @classmethod
@@ -124,6 +124,10 @@ class Cascade:
     async def awarmup(self) -> None:
         """Do now what the first query would wait for, asynchronously."""
         await EngineLoop.shared().arun(self._prepare())
+
+    def members(self) -> tuple[Member, ...]:
+        """Return every member that may be asked, those that only compare answers at the end."""
+        return (*self.config.members(), *self._plan.judges)
 
     def context_window(self) -> int | None:
         """Return the least context window of the members that may answer, or None where any is unknown."""
@@ -223,7 +227,7 @@ class Cascade:
                 self.ledger.add(run.decision)
 
     async def _prepare(self) -> None:
-        for member in (*self.config.members(), *self._plan.judges):
+        for member in self.members():
             await asyncio.to_thread(self._transports.abilities, member)
             with suppress(SemcascadeError):  # the query will tell, member by member
                 await self._transports.of(member).prepare(member)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from semcascade._litellm import litellm
+from semcascade._litellm import litellm, not_reported_itself
 from semcascade.config import Member
 from semcascade.errors import AuthenticationError, ConnectionFailedError, MalformedReplyError, ModelNotFoundError
 from semcascade.messages import Candidate, Request, ToolCall, Usage
@@ -173,6 +173,7 @@ def _arguments(member: Member, request: Request, timeout: float) -> dict[str, An
         "max_retries": 0,
         "num_retries": 0,
         "cache": {"no-cache": True, "no-store": True},
+        **not_reported_itself(),
     }
 
 
