@@ -72,6 +72,20 @@ def test_tiers_each_have_their_price(data):
     assert found["at_threshold"]["cost"] == pytest.approx(0.1 + 0.4 / 3)
 
 
+def test_a_policy_names_its_members_and_decides(data, tmp_path):
+    tiers = [{"members": ["a", "b"], "threshold": None}, {"members": ["c", "d"], "threshold": 0.9}]
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps({"semcascade_policy": 1, "target": "t", "tiers": tiers[:1]}))
+    found = json.loads(run(data, "--policy", policy, "--json", "-").stdout)
+    assert (found["at_threshold"]["deferral_rate"], found["auc"] > found["auc_random"]) == (1.0, True)
+    policy.write_text(json.dumps({"semcascade_policy": 1, "target": "t", "tiers": tiers}))
+    found = json.loads(run(data, "--policy", policy, "--json", "-").stdout)
+    assert (found["at_threshold"]["deferral_rate"], found["at_threshold"]["cost"]) == (0.0, pytest.approx(0.2))
+    done = run(data, "--policy", policy, "--ensemble", "a,c", "--target", "t")
+    assert done.returncode == 2
+    assert "fitted for other" in done.stderr
+
+
 def test_a_run_says_itself_who_answered(tmp_path):
     header = {"semcascade_run": 1, "members": {name: {"model": f"openai/{name}"} for name in "abt"},
               "tiers": [["a", "b"], ["t"]], "target": "t"}  # fmt: skip

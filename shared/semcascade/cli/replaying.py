@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,8 @@ _OPTIONS = (
     click.option("--signal", metavar="NAME", help="What is scored.  [default: agreement]"),
     click.option("--selection", metavar="WAY", help="Which answer would be returned.  [default: auto]"),
     click.option("--threshold", type=click.FloatRange(0, 1), help="Least score that is accepted.  [default: 0.6]"),
+    click.option("--policy", type=click.Path(path_type=Path), metavar="P",
+                 help="A fitted policy decides, by its own signal and thresholds; its members stand for themselves."),
     click.option("--member-cost", type=click.FloatRange(min=0), multiple=True, default=(0.05,), show_default="0.05",
                  help="Price of a member where none was recorded; once, or once for each tier before the target."),
     click.option("--target-cost", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
@@ -41,14 +44,22 @@ def replay_options(command: F) -> F:
 
 
 def cascade_of(
-    path: Path, *, ensemble: str | None, target: str | None, tiers: tuple[str, ...], **settings: Any
+    path: Path,
+    *,
+    ensemble: str | None,
+    target: str | None,
+    tiers: tuple[str, ...],
+    policy: Path | None,
+    **settings: Any,
 ) -> dict[str, Any]:
-    """Return the settings of the cascade to replay: of the named systems, else of those that a run was recorded with.
+    """Return the settings of the cascade to replay: of the named systems, else the policy's, else the run's own.
 
     Raises:
         click.UsageError: If none are named, and the file does not say whose answers it holds.
     """
     given = {name: value for name, value in settings.items() if value is not None}
+    if policy is not None:
+        given["policy"] = str(policy)
     if tiers:
         if ensemble or target:
             raise click.UsageError("--tier stands instead of --ensemble and --target; give one or the other")
@@ -60,10 +71,21 @@ def cascade_of(
     if ensemble or target:
         lacking = "--target" if ensemble else "--ensemble"
         raise click.UsageError(f"{lacking} is missing: name both, or the tiers by --tier")
-    return given | _recorded(path)
+    return given | {"tiers": _recorded(path) if policy is None else _fitted(policy)}
 
 
-def _recorded(path: Path) -> dict[str, Any]:
+def _fitted(path: Path) -> list[dict[str, Any]]:
+    """Return the tiers that a policy was fitted for; a name that stands there n times gave n samples."""
+    from semcascade.engine.policies import load_policy
+
+    policy = load_policy(path)
+    tiers = [
+        [{"model": name, "samples": count} for name, count in Counter(tier.members).items()] for tier in policy.tiers
+    ]
+    return [{"members": members} for members in [*tiers, [policy.target]]]
+
+
+def _recorded(path: Path) -> list[dict[str, Any]]:
     from semcascade.run_form import read_header
 
     header = read_header(path)
@@ -74,7 +96,7 @@ def _recorded(path: Path) -> dict[str, Any]:
         name: {"name": name, "model": name} | {key: said[key] for key in kept if key in said}
         for name, said in header.members.items()
     }
-    return {"tiers": [{"members": [members.get(name, name) for name in tier]} for tier in header.tiers]}
+    return [{"members": [members.get(name, name) for name in tier]} for tier in header.tiers]
 
 
 def _split(names: str) -> list[str]:

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import tee
 
 import numpy as np
 import numpy.typing as npt
 
 from semcascade.config import CascadeConfig
 from semcascade.decision import Decision, TierRecord
-from semcascade.deferral.rules import TIE
+from semcascade.engine.policies import policy_of
 from semcascade.errors import InputError
 from semcascade.evaluation.curve import FloatArray, Outcome
 from semcascade.evaluation.prices import Prices
 from semcascade.evaluation.replay import replay_each, tiers_of
 from semcascade.evaluation.rows import Row, complete_rows
 
-__all__ = ["Observed", "observe"]
+__all__ = ["Observed", "observe", "quality_of"]
 
 _log = logging.getLogger(__name__)
 
 HOW_TO_SCORE = "score the answers first, by labels, references, a judge, or agreement with the target: semcascade score"
 
-Watch = Callable[[Row, Decision], None]
+Watch = Callable[[Row], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ async def observe(
     config: CascadeConfig,
     *,
     skipped: Callable[[str], None] = _log.warning,
-    watch: Watch = lambda _row, _decision: None,
+    watch: Watch | None = None,
 ) -> Observed:
     """Replay rows and keep the numbers.
 
@@ -99,22 +100,39 @@ async def observe(
         rows: The rows.
         config: The cascade; its members are systems of the rows.
         skipped: Is told how many rows were left out, and why.
-        watch: Is shown every row with the decision on it, in order.
+        watch: Is shown every row that is kept, in order.
 
     Raises:
         InputError: If no row has an answer and a score of every system.
     """
     columns = _Columns(tiers_of(config))
-    async for row, decision in replay_each(_labelled(rows, columns.systems, skipped), asking_all(config)):
-        columns.add(row, decision)
-        watch(row, decision)
+    labelled = _labelled(rows, columns.systems, skipped)
+    async for row, decision, full in _decided(labelled, config):
+        columns.add(row, decision, full)
+        if watch is not None:
+            await watch(row)
     return columns.observed(config)
+
+
+async def _decided(rows: Iterable[Row], config: CascadeConfig) -> AsyncIterator[tuple[Row, Decision, Decision]]:
+    """Yield every row, the decision on it, and what all tiers before the target say, asked or not."""
+    if len(config.tiers) <= 2:
+        async for row, decision in replay_each(rows, config):
+            yield row, decision, decision
+        return
+    once, again = tee(rows)
+    decisions = replay_each(again, config)
+    async for row, full in replay_each(once, asking_all(config)):
+        _, decision = await anext(decisions)
+        yield row, decision, full
 
 
 def asking_all(config: CascadeConfig) -> CascadeConfig:
     """Return a configuration that asks all tiers but the last, whatever they answer, so that each can be judged."""
-    if len(config.tiers) <= 2:
-        return config
+    policy = policy_of(config)
+    if policy is not None:
+        tiers = [tier.model_copy(update={"threshold": None, "bins": []}) for tier in policy.tiers]
+        return config.model_copy(update={"policy": policy.model_copy(update={"tiers": tiers}).to_dict()})
     always = {"threshold": None, "escalation_rate": 1.0}
     return config.model_copy(update={"tiers": tuple(tier.model_copy(update=always) for tier in config.tiers)})
 
@@ -129,18 +147,19 @@ class _Columns:
         self._quality, self._paid, self._answers, self._decided = (list[list[float]]() for _ in range(4))
         self._signal = ""
 
-    def add(self, row: Row, decision: Decision) -> None:
-        """Keep the numbers of one row."""
+    def add(self, row: Row, decision: Decision, full: Decision) -> None:
+        """Keep the numbers of one row, of the decision on it, and of what all tiers say."""
         self._ids.append(row.id)
         self._tasks.append(row.task)
         self._quality.append([quality_of(row, name) for name in self.systems])
         self._paid.append([_paid(row, name) for name in self.systems])
         self._answers.append([float(len(row.all_answers(name))) for name in self.systems])
-        cheap = decision.tiers[: len(self._tiers) - 1]
+        cheap = full.tiers[: len(self._tiers) - 1]
+        answered = len(decision.tiers) - 1 if decision.accepted else len(cheap)
         scoring = sum(np.nan if tier.scoring_cost is None else tier.scoring_cost for tier in cheap)
         scores = [np.nan if tier.score is None else tier.score for tier in cheap]
         chosen = [_chosen(row, tier) for tier in cheap]
-        self._decided.append([float(decision.accepted), float(scoring), *scores, *chosen])
+        self._decided.append([float(answered), float(scoring), *scores, *chosen])
         self._signal = self._signal or next((tier.signal for tier in cheap if tier.signal), "")
 
     def observed(self, config: CascadeConfig) -> Observed:
@@ -149,9 +168,6 @@ class _Columns:
             np.array(block, dtype=np.float64).T for block in (self._quality, self._paid, self._answers, self._decided)
         )
         cheap = len(self._tiers) - 1
-        thresholds = [config.threshold if tier.threshold is None else tier.threshold for tier in config.tiers[:cheap]]
-        reliability = decided[2 : 2 + cheap]
-        reached = np.vstack([decided[0] > 0]) if cheap == 1 else reliability >= np.array(thresholds)[:, None] - TIE
         target = quality[self.systems.index(self._tiers[-1][0])]
         return Observed(
             tiers=self._tiers,
@@ -161,12 +177,24 @@ class _Columns:
             quality=dict(zip(self.systems, quality, strict=True)),
             paid=dict(zip(self.systems, paid, strict=True)),
             answers=dict(zip(self.systems, answers, strict=True)),
-            reliability=reliability,
+            reliability=decided[2 : 2 + cheap],
             chosen=np.vstack([decided[2 + cheap :], target]),
             scoring=decided[1],
-            answered=np.where(reached.any(axis=0), reached.argmax(axis=0), cheap),
-            threshold=thresholds[0] if len(set(thresholds)) == 1 else None,
+            answered=decided[0].astype(np.intp),
+            threshold=_one_threshold(config),
         )
+
+
+def _one_threshold(config: CascadeConfig) -> float | None:
+    """Return what all scores are held against, or None where that differs."""
+    policy = policy_of(config)
+    if policy is not None:
+        found = {None if tier.bins else tier.threshold for tier in policy.tiers}
+    else:
+        cheap = config.tiers[:-1]
+        rates = any(tier.escalation_rate is not None for tier in cheap)
+        found = {None if rates else config.threshold if tier.threshold is None else tier.threshold for tier in cheap}
+    return found.pop() if len(found) == 1 else None
 
 
 def quality_of(row: Row, system: str) -> float:
