@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["is_secret_key", "redact", "secret_values"]
+__all__ = ["is_secret_key", "redact", "secret_values", "without_secrets"]
 
 _SHORTEST_KEY = 8
 """Shorter values of the environment are no keys, and hiding them would only garble what is said."""
@@ -44,6 +44,19 @@ def secret_values(settings: Mapping[str, Any]) -> Iterator[str]:
             yield from _texts(value)
         elif isinstance(value, Mapping):
             yield from secret_values(value)
+
+
+def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without what stands under the name of a secret, at any depth.
+
+    >>> without_secrets({"seed": 1, "extra_body": {"session_key": "k", "tier": "flex"}})
+    {'seed': 1, 'extra_body': {'tier': 'flex'}}
+    """
+    return {
+        name: without_secrets(value) if isinstance(value, Mapping) else value
+        for name, value in settings.items()
+        if not is_secret_key(str(name))
+    }
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from semcascade import __version__, errors
-from semcascade.config import CascadeConfig
+from semcascade.config import CascadeConfig, Member
 from semcascade.errors import InputError, MemberError
 from semcascade.messages import Candidate, ToolCall, Usage
+from semcascade.redaction import redact, without_secrets
 
 __all__ = [
     "FORMAT", "Header", "Object", "answer_from", "answer_to", "answers_from", "journal_of", "json_line", "object_of",
-    "read_header", "read_lines", "read_objects", "texts",
+    "read_header", "read_lines", "read_objects", "text_of", "texts",
 ]  # fmt: skip
 
 FORMAT = 1
@@ -69,7 +70,7 @@ class Header:
     def of(cls, config: CascadeConfig, *, kind: str = "run") -> Self:
         """Return the header of what a cascade's members answer."""
         return cls(
-            members={member.name: member.to_dict() for member in config.members()},
+            members={member.name: _shown(member) for member in config.members()},
             tiers=tuple(tuple(member.name for member in tier.members) for tier in config.tiers),
             target=config.tiers[-1].members[0].name,
             kind=kind,
@@ -117,6 +118,13 @@ def read_header(path: str | Path) -> Header | None:
     for where, data in read_objects(path):
         return Header.read(data, where) if "semcascade_run" in data else None
     return None
+
+
+def _shown(member: Member) -> Object:
+    """Return what may be shown of a member's settings, as JSON says it."""
+    settings = json.dumps(without_secrets(member.to_dict()), default=str)
+    shown: Object = json.loads(redact(settings, member.secrets()))
+    return shown
 
 
 # --- answers
@@ -176,15 +184,16 @@ def answer_from(member: str, data: Any, where: str) -> Candidate:
 
 
 def answers_from(member: str, data: Any, where: str) -> tuple[Candidate, ...]:
-    """Read a member's answer, or its several samples.
+    """Read a member's answer, or its several samples; null stands for one that was not asked for yet.
 
     Raises:
         InputError: If they are not of this form.
     """
     if isinstance(data, list):
-        if not data:
+        found = tuple(answer_from(member, answer, where) for answer in data if answer is not None)
+        if not found:
             raise InputError(f"the list of answers of {member!r} is empty", field=where)
-        return tuple(answer_from(member, answer, where) for answer in data)
+        return found
     return (answer_from(member, data, where),)
 
 
@@ -282,19 +291,30 @@ def object_of(line: bytes, where: str, *, first: bool = False) -> Object:
     Raises:
         InputError: If it is no JSON object in UTF-8.
     """
-    if first and line.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError("is UTF-16, not UTF-8; save the file as UTF-8", field=where)
     if len(line) > LONGEST_LINE:
         raise InputError(f"is longer than {LONGEST_LINE // 2**20} MB; is this JSONL, one object a line?", field=where)
+    text = text_of(line, where, first=first)
     try:
-        data = json.loads(line.decode("utf-8-sig" if first else "utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"is not UTF-8: {error.reason} at byte {error.start} of the line", field=where) from None
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON: {error}", field=where) from None
     if not isinstance(data, dict):
         raise InputError(f"expected an object, got a {type(data).__name__}", field=where)
     return data
+
+
+def text_of(line: bytes, where: str, *, first: bool = False) -> str:
+    """Decode one line of a file; the first one may begin with a byte order mark.
+
+    Raises:
+        InputError: If it is not UTF-8.
+    """
+    if first and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError("is UTF-16, not UTF-8; save the file as UTF-8", field=where)
+    try:
+        return line.decode("utf-8-sig" if first else "utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"is not UTF-8: {error.reason} at byte {error.start} of the line", field=where) from None
 
 
 def journal_of(path: Path) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from semcascade.config import Member, Tier
@@ -29,12 +29,20 @@ _DRAWING = frozenset({"temperature", "top_p", "top_k", "min_p"})
 
 
 def ask_samples(
-    group: asyncio.TaskGroup, transport: Transport, member: Member, request: Request, patience: Patience
+    group: asyncio.TaskGroup,
+    transport: Transport,
+    member: Member,
+    request: Request,
+    patience: Patience,
+    *,
+    only: Sequence[int] | None = None,
 ) -> list[asyncio.Task[Candidate]]:
-    """Start asking for all samples of a member; each task gives one answer or failure."""
+    """Start asking for all samples of a member, or only some; each task gives one answer or failure."""
     if member.samples == 1:
         return [group.create_task(ask(transport, member, request, patience))]
     request = _drawn(request, member)
+    if only is not None and len(only) < member.samples:
+        return [group.create_task(_one(transport, member, request, patience, index)) for index in only]
     most = transport.most_samples(member)
     if most < 2:
         return [group.create_task(_one(transport, member, request, patience, index)) for index in range(member.samples)]

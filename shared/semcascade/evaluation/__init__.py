@@ -1,7 +1,12 @@
 """Evaluation: replaying recorded answers through the engine, and what its decisions were worth."""
 
 from semcascade.evaluation.evaluating import Evaluation, evaluate
+from semcascade.evaluation.prompts import read_prompts
+from semcascade.evaluation.recording import Recording, arecord, record
 from semcascade.evaluation.replay import replay
 from semcascade.evaluation.rows import Row, complete_rows, read_rows
 
-__all__ = ["Evaluation", "Row", "complete_rows", "evaluate", "read_rows", "replay"]
+__all__ = [
+    "Evaluation", "Recording", "Row", "arecord", "complete_rows", "evaluate", "read_prompts", "read_rows", "record",
+    "replay",
+]  # fmt: skip

@@ -147,7 +147,7 @@ def _run_row(data: Object, where: str) -> Row:
     for key, kind in (("id", str), ("messages", list), ("answers", dict)):
         if not isinstance(data.get(key), kind):
             raise InputError(f"{key!r} is missing or not a {kind.__name__}", field=where)
-    scores = {system: _qualities(system, score, where) for system, score in _mapping(data, "scores", where).items()}
+    scores = {system: _qualities(system, score, where) for system, score in mapping_of(data, "scores", where).items()}
     answers = {system: answers_from(system, answer, where) for system, answer in data["answers"].items()}
     for system, qualities in scores.items():
         if len(qualities) not in (1, len(answers.get(system, qualities))):
@@ -156,11 +156,11 @@ def _run_row(data: Object, where: str) -> Row:
     return Row(
         id=data["id"],
         task=str(data.get("task") or ""),
-        messages=_conversation(data["messages"], where),
-        tools=_tools(data, where),
+        messages=conversation_of(data["messages"], where),
+        tools=tools_of(data, where),
         answers={system: found[0] for system, found in answers.items()},
         scores={system: found[0] for system, found in scores.items()},
-        response_format=_mapping(data, "response_format", where) or None,
+        response_format=mapping_of(data, "response_format", where) or None,
         references=references_of(data, where),
         samples={system: found for system, found in answers.items() if len(found) > 1},
         sample_scores={system: found for system, found in scores.items() if len(found) > 1},
@@ -169,7 +169,12 @@ def _run_row(data: Object, where: str) -> Row:
     )
 
 
-def _conversation(messages: Any, where: str) -> Conversation:
+def conversation_of(messages: Any, where: str) -> Conversation:
+    """Return messages, or a text, as a conversation.
+
+    Raises:
+        InputError: If they are none; its `field` names the place.
+    """
     try:
         return as_conversation(messages)
     except InputError as error:
@@ -196,9 +201,9 @@ def _row(data: Object, where: str) -> Row:
         id=data["id"],
         task=str(data.get("task") or ""),
         messages=({"role": "user", "content": "\n\n".join([*parts, data["input"]])},),
-        tools=_tools(data, where),
+        tools=tools_of(data, where),
         answers={system: _answer(system, text, data, where) for system, text in data["outputs"].items()},
-        scores={system: _quality(system, score, where) for system, score in _mapping(data, "scores", where).items()},
+        scores={system: _quality(system, score, where) for system, score in mapping_of(data, "scores", where).items()},
         references=references_of(data, where),
         where=where,
     )
@@ -246,14 +251,24 @@ def references_of(data: Mapping[str, Any], where: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _tools(data: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], ...]:
+def tools_of(data: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], ...]:
+    """Return the tools of a row or prompt in OpenAI's shape.
+
+    Raises:
+        InputError: If they are no list of mappings.
+    """
     tools = data.get("tools") or ()
     if not isinstance(tools, list | tuple) or not all(isinstance(tool, dict) for tool in tools):
         raise InputError("'tools' is not a list of tools", field=where)
     return tuple(tool if "function" in tool else {"type": "function", "function": tool} for tool in tools)
 
 
-def _mapping(data: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+def mapping_of(data: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    """Return a field that is a mapping, empty where it is missing.
+
+    Raises:
+        InputError: If it is something else.
+    """
     value = data.get(key)
     if value is not None and not isinstance(value, dict):
         raise InputError(f"{key!r} is not a mapping", field=where)
