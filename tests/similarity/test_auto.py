@@ -205,3 +205,34 @@ def test_what_denies_an_answer_does_not_agree_with_it(question: str, first: str,
 def test_what_states_an_answer_and_denies_another_agrees_with_the_first():
     text = f"{RIVERS * 2}It is not Kyoto; the capital was moved in the year 1868 from there to Tokyo."
     assert found(JAPAN, "Tokyo", text).matrix[0, 1] == 0.7
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "second", "alike"),
+    [
+        ("Is it true or false?", "True", "The statement is true.", 0.7),
+        ("Is the review positive or negative?", "positive", "The review is positive, not negative.", 1.0),
+        ("Is the review positive or negative?", "The review is positive.", "The review is negative.", 0.0),
+        ("2 + 2?", "4", "I think it is 4, not 5.", 0.7),
+        ("2 + 2?", "5", "I think it is 4, not 5.", 0.0),
+        ("When was it?", "1969", "July 20, 1969", 0.7),
+        ("When was it?", "In July 1969.", "1969-07-20", 0.7),
+        ("When was it?", "In June 1969.", "1969-07-20", 0.0),
+        ("When was it?", "20 July", "1969-07-20", 0.0),
+        ("How warm?", "20°C", "20 degrees Celsius", 1.0),
+        ("How warm?", "20°C", "20°F", 0.0),
+        ("Which? A) cat B) dog", "I would say B", "dog", 1.0),
+        ("Which? A) cat B) dog", "I would say B", "cat", 0.0),
+        (JAPAN, "Tokyo, of course!", "Sure! The capital of Japan is Tokyo.", 1.0),
+        ("2 + 2?", "<think>3 or 4?</think>\n4", "4", 1.0),
+        ("2 + 2?", "<think>4</think>\n5", "<think>4</think>\n3", 0.0),
+        ("In SQL", "SELECT a FROM t WHERE x = 'Q';", "select a from t where x='Q'", 1.0),
+    ],
+)
+def test_what_is_said_counts_and_not_how(question: str, first: str, second: str, alike: float):
+    assert found(question, first, second).matrix[0, 1] == pytest.approx(alike)
+
+
+def test_strings_in_sql_keep_their_case():
+    matrix = found("In SQL", "SELECT a FROM t WHERE x = 'Q'", "SELECT a FROM t WHERE x = 'q'").matrix
+    assert matrix[0, 1] < 0.95

@@ -12,7 +12,7 @@ from semcascade.similarity.base import Comparison, Query, Similarity, answer_tex
 from semcascade.similarity.canonical import Form, canonical, options, stance
 from semcascade.similarity.code import Code
 from semcascade.similarity.extract import final_answer
-from semcascade.similarity.focus import CONFLICTING, CONTAINED, NEGATIONS, focus, focus_alike
+from semcascade.similarity.focus import CONFLICTING, CONTAINED, NEGATIONS, asked_words, focus, focus_alike
 from semcascade.similarity.kinds import Kind, classify
 from semcascade.similarity.lexical import ChrF
 from semcascade.similarity.structured import Json, ToolCalls
@@ -62,7 +62,7 @@ class Auto(Similarity):
 
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Compare every pair of answers in the way that fits both."""
-        asked, offered = frozenset(tokenize(query.text)), options(query.text)
+        asked, offered = asked_words(query.text), options(query.text)
         views = [_view(answer, asked, offered) for answer in answers]
         texts, said = [answer_text(answer) for answer in answers], [view.said for view in views]
         wording = ChrF().matrix(texts)
@@ -139,8 +139,8 @@ def _stated_alike(first: _View, second: _View) -> float:
         return 0.0
     if first.form.same(second.form):
         return 1.0
-    if first.form.words is not second.form.words:
-        return _number_within(first, second)
+    if first.form.words is not second.form.words or first.form.day or second.form.day:
+        return max(_number_within(first, second), _day_within(first, second))
     if first.focus is None or second.focus is None or not (first.form.words and second.form.words):
         return 0.0
     return focus_alike(first.focus, second.focus)
@@ -153,6 +153,17 @@ def _number_within(first: _View, second: _View) -> float:
         return 0.0
     numbers = [word for word in other.form.text.split() if word[0].isdigit()]
     return CONTAINED if numbers == [bare.form.text] else 0.0
+
+
+def _day_within(first: _View, second: _View) -> float:
+    """How alike a day and a rougher date are: "1969" or "July 1969" says less than "20 July 1969"."""
+    for exact, rough in ((first, second), (second, first)):
+        if exact.form is not None and exact.form.day is not None and rough.form is not None and rough.form.day is None:
+            day = exact.form.day
+            parts = {str(day.year), str(day.day), *day.strftime("%B %b").lower().split()}
+            said = [word for word in tokenize(rough.form.text) if word not in {"in", "on", "of"}]
+            return CONTAINED if str(day.year) in said and parts.issuperset(said) else 0.0
+    return 0.0
 
 
 def _mentions(first: _View, second: _View) -> bool:

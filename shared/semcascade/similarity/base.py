@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from semcascade.config import Member
 from semcascade.messages import Candidate, Request, question_text
+from semcascade.similarity.extract import without_thoughts
 from semcascade.similarity.kinds import Kind
 
 __all__ = ["Ask", "Comparison", "FloatArray", "PaidCall", "Query", "Similarity", "TextSimilarity", "answer_text"]
@@ -149,6 +150,9 @@ class TextSimilarity(Similarity):
 
 
 def answer_text(answer: Candidate) -> str:
-    """Return all that an answer says as one text: its words, then each tool call on a line of its own."""
+    """Return all that an answer says as one text: its words, then each tool call on a line of its own.
+
+    Thoughts that a model wrote before its answer are no part of it.
+    """
     calls = (f"{call.name}({call.arguments})" for call in answer.tool_calls)
-    return "\n".join(filter(None, (answer.text, *calls)))
+    return "\n".join(filter(None, (without_thoughts(answer.text), *calls)))

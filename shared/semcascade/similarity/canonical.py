@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from semcascade.similarity.numbers import Quantity, parse_date, parse_number, parse_quantity
 
@@ -29,6 +30,7 @@ _OPTION = re.compile(
     r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([a-jA-J])[).:]?|(?:option|choice)\s+([a-jA-J])\b[).:]?.*"
 )
 _LETTERED = re.compile(r"\(?([a-jA-J])\)[.:]?\s+(\S.*)")
+_NAMED = re.compile(r"(?<![\w'])([B-HJ])(?![\w'])")
 _OFFERED = re.compile(r"(?:^|\s)\(?([A-J])[).:]\s+(.+?)(?=\s+\(?[A-J][).:]\s|\n|$)")
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -43,12 +45,14 @@ class Form:
     Attributes:
         text: The canonical text; equal for answers that state the same, unless both are quantities.
         quantity: The number with its unit that the answer is, or None.
+        day: The day that the answer is, or None.
         words: Whether it is neither a quantity, a date, yes or no, nor an option; then another wording may mean it.
     """
 
     text: str
     quantity: Quantity | None = None
     words: bool = False
+    day: date | None = None
 
     def same(self, other: Form) -> bool:
         """Whether both state the same."""
@@ -83,7 +87,7 @@ def canonical(text: str, offered: Mapping[str, str] | None = None) -> Form:
     if bare in _YES or bare in _NO:
         return Form("yes" if bare in _YES else "no")
     if (day := parse_date(bare)) is not None:
-        return Form(day.isoformat())
+        return Form(day.isoformat(), day=day)
     if (quantity := parse_quantity(bare)) is not None:
         return Form(_words(folded), quantity)
     words = _words(folded)
@@ -150,6 +154,8 @@ def _option(plain: str, offered: Mapping[str, str] | None) -> str | None:
         if offered or not bare or (letter.isupper() and letter != "I"):
             return str(letter).lower()
         return None
+    if offered and len(named := set(_NAMED.findall(plain))) == 1 and next(iter(named)).lower() in offered:
+        return str(named.pop()).lower()
     match = _LETTERED.fullmatch(plain)
     return match.group(1).lower() if match else None
 

@@ -52,7 +52,15 @@ def code_tokens(text: str) -> list[str]:
     """
     code, language = code_of(text)
     tree = parse_python(code) if language in {"", "py", "python", "python3"} else None
-    return list(_python_tokens(tree)) if tree is not None and tree.body else _plain_tokens(code)
+    if tree is not None and tree.body:
+        return list(_python_tokens(tree))
+    if language == "sql" or _SQL.match(code):
+        code = _QUOTED_OR_NOT.sub(_lower, code.strip().rstrip(";"))
+    return _plain_tokens(code)
+
+
+def _lower(part: re.Match[str]) -> str:
+    return part.group() if part.group()[0] in "'\"" else part.group().lower()
 
 
 def _python_tokens(tree: ast.Module) -> Iterator[str]:
@@ -101,6 +109,11 @@ def _bound(tree: ast.Module) -> dict[str, None]:
 _COMMENT = re.compile(
     r"/\*.*?\*/|//[^\n]*|(?<![\w'\"$])#(?!include|define|if|else|endif|pragma)[^\n]*|--\s[^\n]*", re.DOTALL
 )
+_SQL = re.compile(
+    r"\s*(?:select\b.+\bfrom|insert\s+into|update\b.+\bset|delete\s+from|create\s+(?:table|view)|with\b.+\bas\s*\()\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_QUOTED_OR_NOT = re.compile(r"[^'\"]+|'[^']*'|\"[^\"]*\"")
 _PLAIN_TOKEN = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|\d[\w.]*|[^\W\d]\w*|[^\w\s]")
 _KEYWORDS = frozenset(
     {

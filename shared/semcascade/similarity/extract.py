@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["as_json", "code_of", "final_answer", "is_code", "parse_python"]
+__all__ = ["as_json", "code_of", "final_answer", "is_code", "parse_python", "without_thoughts"]
 
 MAX_FINAL_ANSWER = 120
 """A longer text is no final answer but the discussion itself."""
@@ -25,6 +25,7 @@ MAX_CODE = 100_000
 _WARNINGS = threading.Lock()
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL | re.MULTILINE)
+_THOUGHTS = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.DOTALL)
 _ANSWER_KEYS = ("final_answer", "finalanswer", "answer", "result")
 _REASON_KEYS = frozenset(
     {"reasoning", "reason", "explanation", "thought", "thoughts", "rationale", "steps", "analysis", "confidence"}
@@ -54,6 +55,16 @@ _CODE_LINE = re.compile(
     r"(?:for|while|if)\s*[(\w].*[:{]\s*$)",
     re.IGNORECASE,
 )
+
+
+def without_thoughts(text: str) -> str:
+    """Drop the `<think>` block that reasoning models write before their answer.
+
+    >>> without_thoughts("<think>4 or 5?</think> 4")
+    '4'
+    """
+    found = _THOUGHTS.match(text)
+    return text[found.end() :] if found else text
 
 
 def as_json(text: str) -> Any | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from semcascade.similarity.canonical import canonical, strip_markup
 from semcascade.similarity.tokens import tokenize
 
-__all__ = ["CONFLICTING", "CONTAINED", "NEGATIONS", "focus", "focus_alike"]
+__all__ = ["CONFLICTING", "CONTAINED", "NEGATIONS", "asked_words", "focus", "focus_alike"]
 
 MAX_TEXT_WORDS, MAX_TEXT_CHARACTERS, MAX_FOCUS_WORDS = 30, 600, 6
 """A longer answer, or one with more to say, is compared by its wording."""
+
+MAX_QUESTION = 2_000
+"""How much of a question's end is searched for what it offers to choose from."""
 
 CONTAINED, CONFLICTING = 0.7, 0.4
 """How alike two answers are of which one only says more; the weight of what is shared where both say something else."""
@@ -19,12 +23,15 @@ NEGATIONS = frozenset(
     {
         "no", "not", "never", "nor", "neither", "none", "without", "cannot", "isn", "isnt", "wasn", "wasnt", "aren",
         "arent", "weren", "werent", "don", "dont", "doesn", "doesnt", "didn", "didnt", "won", "wont", "wouldn",
-        "没", "wouldnt", "nicht", "kein", "keine", "nein", "pas", "jamais", "nunca", "nie", "non", "não", "не", "нет", "不",
+        "wouldnt", "nicht", "kein", "keine", "nein", "pas", "jamais", "nunca", "nie", "non", "não", "не", "нет",
+        "不", "没",
     }
 )  # fmt: skip
 """Words that turn a statement round, "don't" in the ways that it is cut into words."""
 
-_POLAR = NEGATIONS | {"yes"}
+_POLAR = NEGATIONS | {"yes", "true", "false"}
+_OR = re.compile(r"([^\W\d_]+)[\"'*)]*,?\s+(?:or|oder|ou|o)\s+[\"'*(]*([^\W\d_]+)", re.IGNORECASE)
+_DENIED_ELSE = re.compile(r",\s+(?:and\s+)?not\s+[^,.;!?]+", re.IGNORECASE)
 
 _OPENING = {"[": "]", "(": ")", "{": "}", "<": ">"}
 
@@ -34,9 +41,22 @@ _EMPTY_WORDS = frozenset(
         "of", "in", "on", "at", "to", "by", "for", "from", "with", "as", "and", "so", "there", "here", "he", "she",
         "they", "his", "her", "their", "has", "have", "had", "will", "would", "which", "who", "what", "when", "where",
         "how", "known", "called", "named", "also", "s", "der", "die", "das", "ist", "le", "la", "les", "est", "el",
+        "sure", "certainly", "course", "absolutely", "okay", "ok", "well",
         "los", "las", "es", "un", "une", "uno", "una", "ein", "eine", "de", "du", "del",
     }
 )  # fmt: skip
+
+
+def asked_words(question: str) -> frozenset[str]:
+    """Return the words of a question that an answer may repeat without saying anything.
+
+    What the question offers to choose from, "X or Y", is not among them, nor are yes, no, not, true and false.
+
+    >>> sorted(asked_words("Is it warm or cold?"))
+    ['is', 'it', 'or']
+    """
+    offered = {word for pair in _OR.findall(question[-MAX_QUESTION:]) for word in tokenize(" ".join(pair))}
+    return frozenset(tokenize(question)) - _POLAR - offered
 
 
 def focus(text: str, asked: Collection[str]) -> frozenset[str] | None:
@@ -45,17 +65,19 @@ def focus(text: str, asked: Collection[str]) -> frozenset[str] | None:
     An answer that only repeats words of the question keeps them, and every answer its yes, no and not. A list or
     another bracketed value has no such words: there order and repetition count too.
 
-    >>> asked = frozenset(tokenize("What is the capital of Japan?"))
+    "X, not Y" says X.
+
+    >>> asked = asked_words("What is the capital of Japan?")
     >>> focus("The capital of Japan is Tokyo.", asked)
     frozenset({'tokyo'})
     """
     if len(text) > MAX_TEXT_CHARACTERS:
         return None
-    words = tokenize(canonical(text).text)
+    words = tokenize(canonical(_DENIED_ELSE.sub("", text)).text)
     if len(words) > MAX_TEXT_WORDS or _is_value(text, words):
         return None
     said = frozenset(words)
-    news = said - _EMPTY_WORDS - (frozenset(asked) - _POLAR) or said - _EMPTY_WORDS or said
+    news = said - _EMPTY_WORDS - frozenset(asked) or said - _EMPTY_WORDS or said
     return news if len(news) <= MAX_FOCUS_WORDS else None
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from semcascade.messages import Candidate
 from semcascade.similarity.canonical import parse_number, strip_markup
-from semcascade.similarity.extract import as_json, is_code
+from semcascade.similarity.extract import as_json, is_code, without_thoughts
 
 __all__ = ["Kind", "classify", "is_refusal"]
 
@@ -102,7 +102,7 @@ def classify(answer: Candidate) -> Kind:
         return Kind.EMPTY
     if answer.tool_calls:
         return Kind.TOOL_CALLS
-    return _classify_text(answer.text)
+    return _classify_text(without_thoughts(answer.text))
 
 
 def _classify_text(text: str) -> Kind:

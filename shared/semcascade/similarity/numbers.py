@@ -41,10 +41,15 @@ _UNITS = {
         "inch": "inches", "kg": "kilogram kilograms kilo kilos", "g": "gram grams", "mg": "milligram milligrams",
         "l": "liter liters litre litres", "ml": "milliliter milliliters", "second": "seconds sec secs s",
         "minute": "minutes min mins", "hour": "hours h hr hrs", "day": "days", "week": "weeks",
-        "month": "months", "year": "years yr yrs", "degree": "degrees °", "°c": "degrees celsius",
-        "km/h": "kmh kph", "mph": "miles per hour",
+        "month": "months", "year": "years yr yrs", "degree": "degrees °", "°c": "",
+        "km/h": "kmh kph", "mph": "",
     }.items()
     for alias in (unit, *aliases.split())
+} | {
+    "celsius": "°c", "degree celsius": "°c", "degrees celsius": "°c", "°f": "°f", "fahrenheit": "°f",
+    "degree fahrenheit": "°f", "degrees fahrenheit": "°f", "miles per hour": "mph", "km per hour": "km/h",
+    "kilometers per hour": "km/h", "kilometres per hour": "km/h",
+    "m²": "m²", "square meters": "m²", "square metres": "m²",
 }  # fmt: skip
 _MONTH_NAMES = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",

@@ -78,7 +78,7 @@ class ToolCalls(_ByField):
         """Compare the tool calls of every pair of answers."""
         schemas = _schemas(query.tools)
         calls = [tuple(_call(call, schemas) for call in answer.tool_calls) for answer in answers]
-        forms = [None if own else canonical(answer.text) for own, answer in zip(calls, answers, strict=True)]
+        forms = [None if own else canonical(answer_text(answer)) for own, answer in zip(calls, answers, strict=True)]
         disagree: Counter[str] = Counter()
 
         def alike(i: int, j: int) -> float:
@@ -114,7 +114,8 @@ class Json(_ByField):
         schema = _wanted_schema(query)
         fields = [None if value is None else leaves(normalised(value, schema)) for value in values]
         forms = [
-            canonical(answer.text) if value is None else None for value, answer in zip(values, answers, strict=True)
+            canonical(answer_text(answer)) if value is None else None
+            for value, answer in zip(values, answers, strict=True)
         ]
         disagree: Counter[str] = Counter()
 
