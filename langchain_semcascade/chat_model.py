@@ -38,6 +38,7 @@ from semcascade.complaints import config_error
 from semcascade.config import CascadeConfig, Member, Selection
 from semcascade.decision import Result
 from semcascade.errors import InputError
+from semcascade.limits import Breaker, Budget
 from semcascade.redaction import is_secret_key
 from semcascade.transport.base import Delta, Transport
 
@@ -103,6 +104,12 @@ class ChatSemCascade(BaseChatModel):
     """How many answers a tier needs to be scored."""
     on_target_failure: Literal["raise", "ensemble"] | None = None
     """What happens when the target fails."""
+    budget: Budget | None = None
+    """Hard caps on requests, tokens and US dollars, for each query and for all in a stretch of time."""
+    on_budget: Literal["raise", "ensemble"] | None = None
+    """What happens when a cap leaves no room for the target."""
+    breaker: Breaker | None = None
+    """After how many failures in a row a member is left alone, and for how long; False: never."""
     unsupported: Literal["route", "raise"] | None = None
     """What happens to a query that a member cannot answer: it goes to those who can, or is refused when bound."""
     timeout: float | None = None

@@ -15,11 +15,13 @@ from langchain_core import exceptions as core
 from semcascade.errors import (
     AuthenticationError,
     BadRequestError,
+    BudgetExceededError,
     CascadeError,
     ConnectionFailedError,
     ContextOverflowError,
     DeadlineExceededError,
     InputError,
+    MemberBudgetError,
     MemberError,
     MemberTimeoutError,
     ModelNotFoundError,
@@ -28,6 +30,7 @@ from semcascade.errors import (
 
 __all__ = [
     "ChatAuthenticationError",
+    "ChatBudgetError",
     "ChatConnectionError",
     "ChatContextOverflowError",
     "ChatDeadlineError",
@@ -78,6 +81,10 @@ class ChatDeadlineError(core.ModelTimeoutError, DeadlineExceededError):
     """The whole query ran out of time."""
 
 
+class ChatBudgetError(core.ModelError, BudgetExceededError):
+    """A cap ended the query; `retry_after` says when a period has room again."""
+
+
 class ChatConnectionError(core.ModelConnectionError, CascadeError):
     """The provider could not be reached."""
 
@@ -94,6 +101,7 @@ _KINDS: tuple[tuple[type[MemberError], type[CascadeError]], ...] = (
     (RateLimitError, ChatRateLimitError),
     (MemberTimeoutError, ChatTimeoutError),
     (ConnectionFailedError, ChatConnectionError),
+    (MemberBudgetError, ChatBudgetError),
     (MemberError, ChatServerError),
 )
 """The first that fits; subclasses stand before their bases."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from semcascade.engine.ledger import Ledger, LedgerSummary
     from semcascade.engine.policies import load_policy, save_policy
     from semcascade.errors import (
+        BudgetExceededError,
         CascadeError,
         ConfigError,
         DeadlineExceededError,
@@ -40,8 +41,8 @@ _HOMES = {
     "engine.ledger": ("Ledger", "LedgerSummary"),
     "engine.policies": ("load_policy", "save_policy"),
     "errors": (
-        "CascadeError", "ConfigError", "DeadlineExceededError", "InputError", "LocalModelError", "MemberError",
-        "MissingDependencyError", "SemcascadeError",
+        "BudgetExceededError", "CascadeError", "ConfigError", "DeadlineExceededError", "InputError", "LocalModelError",
+        "MemberError", "MissingDependencyError", "SemcascadeError",
     ),
     "messages": ("Candidate", "Request", "ToolCall", "Usage"),
     "transport.base": ("Delta", "Transport"),
@@ -52,6 +53,7 @@ _HOMES = {
 _HOME_OF = {name: f"semcascade.{home}" for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "BudgetExceededError",
     "Candidate",
     "Cascade",
     "CascadeConfig",

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 
 from semcascade.complaints import config_error, unknown
 from semcascade.errors import ConfigError
+from semcascade.limits import Breaker, Budget
 from semcascade.member import REQUEST_PARAMETERS, Member
 from semcascade.merging import merge, two_tiers, with_rate
 from semcascade.validated import Settings, Share
@@ -103,6 +104,12 @@ class CascadeConfig(Settings):
     """How often a failed attempt at a member is repeated."""
     on_target_failure: Literal["raise", "ensemble"] = "raise"
     """What happens when the target fails: raise, or return the best rejected answer, marked as such."""
+    budget: Budget | None = None
+    """Hard caps on requests, tokens and US dollars: `query` for each query, `period` for all in a stretch of time."""
+    on_budget: Literal["raise", "ensemble"] = "raise"
+    """What happens when a cap leaves no room for the target: raise, or return the best rejected answer, marked."""
+    breaker: Breaker = Breaker()
+    """After how many failures in a row a member is left alone, and for how long; False: never."""
     unsupported: Literal["route", "raise"] = "route"
     """What happens to a query that a member cannot answer (tools, images, ...): those who can are asked without it,
     or it is refused."""

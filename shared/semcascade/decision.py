@@ -95,8 +95,8 @@ class Decision:
         first_token_s: Seconds to the first piece of a streamed answer.
         always_target_cost: What the target alone would have cost (paid, or estimated by its prices), in US
             dollars; None where unknown.
-        fallback: Whether the answer had been rejected, but the target failed.
-        notes: Who was not asked, as it cannot answer such a request.
+        fallback: Whether the answer stands in for the target's, which failed or was over budget.
+        notes: What else the user should know, of the whole query.
     """
 
     tiers: tuple[TierRecord, ...]
@@ -166,7 +166,7 @@ class Decision:
 
     def explain(self) -> str:
         """Return the record as text for people."""
-        lines = [self.reason, *(f"note: {note}" for note in self.notes if note not in self.reason)]
+        lines = [self.reason, *(f"note: {one_line(note, 300)}" for note in self.notes if note not in self.reason)]
         for tier in self.tiers:
             lines.append(_tier_line(tier))
             lines.extend(

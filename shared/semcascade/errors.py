@@ -15,9 +15,13 @@ SemcascadeError
 │   ├── MemberTimeoutError                   no answer within the attempt's time (408, 504)
 │   ├── ConnectionFailedError                the provider could not be reached
 │   ├── ServerError                          the provider failed (5xx)
-│   └── MalformedReplyError                  what came back is not an answer
+│   ├── MalformedReplyError                  what came back is not an answer
+│   └── NotAskedError                        nothing was sent
+│       ├── MemberBudgetError                  a cap leaves no room for the request
+│       └── CircuitOpenError                   it failed too often of late; `retry_after` says when it is tried again
 └── CascadeError                           no path led to an answer; `failures` keeps each member's error
-└── DeadlineExceededError (TimeoutError) the whole query ran out of time
+    ├── DeadlineExceededError (TimeoutError) the whole query ran out of time
+    └── BudgetExceededError                  a cap ended the query; `retry_after` where time makes room again
 """
 
 from __future__ import annotations
@@ -28,7 +32,9 @@ from typing import Any, ClassVar
 __all__ = [
     "AuthenticationError",
     "BadRequestError",
+    "BudgetExceededError",
     "CascadeError",
+    "CircuitOpenError",
     "ConfigError",
     "ConnectionFailedError",
     "ContentFilterError",
@@ -37,10 +43,12 @@ __all__ = [
     "InputError",
     "LocalModelError",
     "MalformedReplyError",
+    "MemberBudgetError",
     "MemberError",
     "MemberTimeoutError",
     "MissingDependencyError",
     "ModelNotFoundError",
+    "NotAskedError",
     "RateLimitError",
     "SemcascadeError",
     "ServerError",
@@ -163,6 +171,18 @@ class MalformedReplyError(MemberError):
     retryable = True
 
 
+class NotAskedError(MemberError):
+    """Nothing was sent to the member."""
+
+
+class MemberBudgetError(NotAskedError):
+    """A cap leaves no room for a request to the member; `retry_after` says when a period makes room, where it does."""
+
+
+class CircuitOpenError(NotAskedError):
+    """The member failed too often of late and is left alone; `retry_after` says when it is tried again."""
+
+
 class CascadeError(SemcascadeError):
     """No path led to an answer.
 
@@ -183,6 +203,16 @@ class CascadeError(SemcascadeError):
 
 class DeadlineExceededError(CascadeError, TimeoutError):
     """The whole query ran out of time."""
+
+
+class BudgetExceededError(CascadeError):
+    """A cap ended the query before there was an answer."""
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until a period makes room again, or None where waiting does not help."""
+        waits = [failure.retry_after for failure in self.failures if isinstance(failure, MemberBudgetError)]
+        return waits[-1] if waits else None
 
 
 def _rebuild(cls: type[SemcascadeError], args: tuple[Any, ...], state: dict[str, Any]) -> SemcascadeError:

@@ -210,6 +210,23 @@ def test_a_deadline_ends_the_question(shell, configured, server):
 # --- errors
 
 
+def test_caps_by_flag_hold_and_win_over_the_file(shell, configured, server):
+    ran = shell("ask", "-c", configured(("a", "x", "y")), "--max-calls", "3", "--json", QUESTION)
+    answer = json.loads(ran.out)
+    assert (ran.code, len(server.asked())) == (1, 3)
+    assert answer["error"]["type"] == "BudgetExceededError"
+    assert "1 call needed, 0 of 3 left (budget.query.calls)" in answer["error"]["message"]
+    assert shell("ask", "-c", configured(("a", "x", "y")), "--max-calls", "4", QUESTION).code == 0
+
+
+def test_a_cap_on_cost_wants_prices(shell):
+    ran = shell(
+        "ask", "--ensemble", "openai/my-a,openai/my-b", "--target", "openai/my-t", "--max-cost", "0.1", QUESTION
+    )
+    assert ran.code == 2
+    assert "budget.query.cost: the price of 'openai/my-a' is not known" in " ".join(ran.err.split())
+
+
 def test_nothing_configured_says_how_to_start(shell):
     ran = shell("ask", QUESTION)
     assert (ran.code, ran.out) == (2, "")

@@ -10,7 +10,7 @@ from langchain_core import exceptions as core
 
 from langchain_semcascade import ChatSemCascade, errors
 from langchain_semcascade.errors import translated
-from semcascade import CascadeError, InputError, MissingDependencyError
+from semcascade import CascadeError, ConfigError, InputError, MissingDependencyError, ScriptedTransport
 from semcascade.errors import (
     BadRequestError,
     ContentFilterError,
@@ -154,3 +154,20 @@ def test_other_errors_pass_as_they_are():
         raise MissingDependencyError("x", extra="y", purpose="z")
     with pytest.raises(KeyError), translated():
         raise KeyError("k")
+
+
+def test_a_cap_that_ends_a_query_is_an_error_of_its_own():
+    settings = {"budget": {"query": {"calls": 1}}, "breaker": False, "on_budget": "raise"}
+    script = ScriptedTransport({"a": "1", "b": "2", "big": "3"})
+    model = ChatSemCascade(ensemble=["a", "b"], target="big", transport=script, **settings)
+    assert model.invoke("?").text == "3"
+    period = {"period": {"seconds": 60, "calls": 1}}
+    model = ChatSemCascade(ensemble=["a", "b"], target="big", transport=script, budget=period)
+    model.invoke("?")
+    with pytest.raises(errors.ChatBudgetError) as caught:
+        model.invoke("?")
+    assert isinstance(caught.value, core.ModelError)
+    assert 0 < caught.value.retry_after <= 61
+    with pytest.raises(ConfigError) as wrong:
+        ChatSemCascade(ensemble=["a", "b"], target="big", budget={"query": {"call": 1}})
+    assert wrong.value.field == "budget.query.call"

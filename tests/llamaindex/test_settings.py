@@ -30,6 +30,8 @@ class TestBadInput:
             ({"ensemble": ["a", "b"], "target": "big", "treshold": 0.5}, "treshold: .*did you mean 'threshold'"),
             ({"ensemble": ["a", "b"], "target": "big", "similarity": "rogue"}, "similarity"),
             ({"ensemble": ["a", "b"], "target": "big", "config": {}, "preset": "local"}, "preset: it and config"),
+            ({"ensemble": ["a", "b"], "target": "big", "budget": {"query": {"call": 3}}}, r"budget\.query\.call: .*'calls'"),
+            ({"ensemble": ["a", "b"], "target": "big", "budget": {"query": {"cost": 1}}}, r"budget\.query\.cost: .*price"),
             ({"config": "/nowhere/cascade.toml"}, "config: cannot read /nowhere/cascade.toml"),
             (
                 {"ensemble": ["openai/a", "anthropic/b"], "target": "openai/big", "api_key": "sk-1"},

@@ -44,6 +44,8 @@ _OPTIONS = (
                  help="Fitted policy that decides, as calibrate writes it."),
     click.option("--timeout", type=float, metavar="SECONDS", help="For one attempt at one member."),
     click.option("--deadline", type=float, metavar="SECONDS", help="For the whole question."),
+    click.option("--max-calls", type=int, metavar="N", help="Most requests for a question, repeated ones included."),
+    click.option("--max-cost", type=float, metavar="DOLLARS", help="Most that a question may cost."),
 )  # fmt: skip
 
 
@@ -66,7 +68,14 @@ def need_config(**options: Any) -> CascadeConfig:
     return config
 
 
-def find_config(*, file: Path | None, preset: str | None, **settings: Any) -> CascadeConfig | None:
+def find_config(
+    *,
+    file: Path | None,
+    preset: str | None,
+    max_calls: int | None = None,
+    max_cost: float | None = None,
+    **settings: Any,
+) -> CascadeConfig | None:
     """Return the configuration that the options ask for, or None where nothing is configured.
 
     A file or preset comes first, settings replace what it says, also where it says so for a single tier or member.
@@ -85,7 +94,8 @@ def find_config(*, file: Path | None, preset: str | None, **settings: Any) -> Ca
         file = _implicit_file()
         if file is None and not {"ensemble", "target"} & settings.keys():
             return None
-    return _override(_build(file, preset, settings), settings)
+    config = _override(_build(file, preset, settings), settings)
+    return _capped(config, calls=max_calls, cost=max_cost)
 
 
 def _build(file: Path | None, preset: str | None, settings: Mapping[str, Any]) -> CascadeConfig:
@@ -98,6 +108,15 @@ def _build(file: Path | None, preset: str | None, settings: Mapping[str, Any]) -
 
         return CascadeConfig.build(find_preset(preset), **settings)
     return CascadeConfig.build(**settings)
+
+
+def _capped(config: CascadeConfig, **caps: float | None) -> CascadeConfig:
+    """Let caps on a question take the place of the configuration's."""
+    caps = {name: cap for name, cap in caps.items() if cap is not None}
+    if not caps:
+        return config
+    budget = config.budget.model_dump(exclude_none=True) if config.budget else {}
+    return type(config).build(config, budget={**budget, "query": {**budget.get("query", {}), **caps}})
 
 
 def _implicit_file() -> Path | None:

@@ -6,26 +6,30 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from semcascade.config import CascadeConfig, Member
 from semcascade.decision import total_cost
-from semcascade.errors import MalformedReplyError, MemberError, MemberTimeoutError
+from semcascade.engine.budget import Spend
+from semcascade.engine.estimate import most
+from semcascade.engine.guard import Guard, may_be_billed
+from semcascade.errors import MalformedReplyError, MemberError, MemberTimeoutError, NotAskedError
 from semcascade.messages import Candidate, Conversation, Request, Usage
 from semcascade.redaction import redact
 from semcascade.transport.base import Transport
 
 __all__ = [
-    "Deadline", "Patience", "as_member_error", "ask", "backoff", "cost_of_failure", "failed", "left", "with_preamble",
+    "Deadline", "Patience", "as_member_error", "ask", "ask_together", "backoff", "cost_of_failure", "failed", "left",
+    "with_preamble",
 ]  # fmt: skip
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 8.0
 
 
-class _LateError(MemberTimeoutError):
+class _LateError(NotAskedError, MemberTimeoutError):
     """There was no time left to ask; nothing was sent."""
 
     retryable = False
@@ -49,26 +53,33 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long and how often a member is asked.
+    """How long and how often a member is asked, and whether at all.
 
     Attributes:
         timeout: Seconds for one attempt.
         max_retries: How often a failed attempt is repeated.
         deadline: When the whole query must be over.
+        guard: Lets each attempt in, or not.
     """
 
     timeout: float
     max_retries: int
-    deadline: Deadline = Deadline()
+    deadline: Deadline
+    guard: Guard
 
     @classmethod
-    def of(cls, member: Member, config: CascadeConfig, deadline: Deadline) -> Patience:
+    def of(cls, member: Member, config: CascadeConfig, deadline: Deadline, guard: Guard) -> Patience:
         """Return the member's own limits, else the cascade's."""
         return cls(
             config.timeout if member.timeout is None else member.timeout,
             config.max_retries if member.max_retries is None else member.max_retries,
             deadline,
+            guard,
         )
+
+    def need(self, transport: Transport, member: Member, request: Request, answers: int = 1) -> Spend:
+        """Return the most that one attempt may take; nothing but the call where nobody reckons."""
+        return most(transport, member, request, answers=answers) if self.guard.reckons else Spend.of()
 
     def refuse_late(self, member: Member) -> None:
         """Do not begin what there is no time for; it would be a request that nobody waits for.
@@ -104,33 +115,74 @@ async def ask(transport: Transport, member: Member, request: Request, patience: 
     The latency runs from the first attempt to the end; the cost covers every attempt.
     """
     request = with_preamble(request, member)
-    started = time.monotonic()
+
+    async def send() -> list[Candidate]:
+        return [await transport.complete(member, request, timeout=patience.timeout, sample=sample)]
+
+    (answer,) = await _attempts(send, transport, member, patience, patience.need(transport, member, request))
+    return answer
+
+
+async def ask_together(
+    transport: Transport, member: Member, request: Request, patience: Patience, n: int
+) -> list[Candidate]:
+    """Ask for several whole answers by one request; see `Transport.complete_many`.
+
+    A failure is the only candidate. The first one tells the attempts, and carries what failed ones cost.
+    """
+    request = with_preamble(request, member)
+
+    async def send() -> list[Candidate]:
+        return await transport.complete_many(member, request, timeout=patience.timeout, n=n)
+
+    return await _attempts(send, transport, member, patience, patience.need(transport, member, request, n))
+
+
+async def _attempts(
+    send: Callable[[], Awaitable[list[Candidate]]],
+    transport: Transport,
+    member: Member,
+    patience: Patience,
+    need: Spend,
+) -> list[Candidate]:
+    started, last = time.monotonic(), None
     costs: list[float | None] = []
     for attempt in range(1, patience.max_retries + 2):
         try:
             patience.refuse_late(member)
-            async with patience.bound(member):
-                answer = await transport.complete(member, request, timeout=patience.timeout, sample=sample)
-            if not isinstance(answer, Candidate):
-                raise MalformedReplyError(  # noqa: TRY301
-                    f"its transport answered with a {type(answer).__name__}, not a Candidate", member=member.name
-                )
+            with patience.guard.admitted(member, need) as entry:
+                async with patience.bound(member):
+                    answers = _checked(await send(), member)
+                entry.answered(answers)
         except Exception as raised:  # noqa: BLE001 - a transport may raise anything; the query goes on
             error = as_member_error(raised, member)
+            if last is not None and isinstance(error, NotAskedError):
+                patience.guard.notes.append(f"not repeated: {error}")
+                return [failed(member, last, cost=total_cost(costs), started=started, attempts=attempt - 1)]
             costs.append(cost_of_failure(transport, member, error))
-            pause = backoff(error, attempt)
+            last, pause = error, backoff(error, attempt)
             if not error.retryable or attempt > patience.max_retries or pause >= patience.deadline.remaining():
-                return failed(member, error, cost=total_cost(costs), started=started, attempts=attempt)
+                return [failed(member, error, cost=total_cost(costs), started=started, attempts=attempt)]
             await asyncio.sleep(pause)
         else:
-            return dataclasses.replace(
-                answer,
-                member=member.name,
-                cost=total_cost([*costs, answer.cost]),
-                latency_s=answer.latency_s or time.monotonic() - started,
-                attempts=attempt - 1 + answer.attempts,
+            latency = time.monotonic() - started
+            first, *others = (
+                dataclasses.replace(answer, member=member.name, latency_s=answer.latency_s or latency)
+                for answer in answers
             )
+            sent = attempt - 1 + first.attempts
+            first = dataclasses.replace(first, cost=total_cost([*costs, first.cost]), attempts=sent)
+            return [first, *(dataclasses.replace(other, attempts=0) for other in others)]
     raise AssertionError("unreachable: the last attempt returns")
+
+
+def _checked(answers: list[Candidate], member: Member) -> list[Candidate]:
+    for answer in answers:
+        if not isinstance(answer, Candidate):
+            raise MalformedReplyError(
+                f"its transport answered with a {type(answer).__name__}, not a Candidate", member=member.name
+            )
+    return answers
 
 
 def failed(
@@ -138,7 +190,7 @@ def failed(
 ) -> Candidate:
     """Return a candidate that carries a failure."""
     latency = 0.0 if started is None else time.monotonic() - started
-    attempts -= isinstance(error, _LateError)
+    attempts -= isinstance(error, NotAskedError)
     return Candidate(member.name, cost=cost, latency_s=latency, attempts=attempts, failure=_detached(error))
 
 
@@ -186,8 +238,7 @@ def with_preamble(request: Request, member: Member) -> Request:
 
 def cost_of_failure(transport: Transport, member: Member, error: MemberError) -> float | None:
     """A refused request is free; one that was cut off or garbled may have been billed."""
-    billed = isinstance(error, MemberTimeoutError | MalformedReplyError) and not isinstance(error, _LateError)
-    return _if_billed(transport, member) if billed else 0.0
+    return _if_billed(transport, member) if may_be_billed(error) else 0.0
 
 
 def _if_billed(transport: Transport, member: Member) -> float | None:

@@ -12,6 +12,7 @@ from semcascade.abilities import Ability, common
 from semcascade.config import CascadeConfig, Member, load_config
 from semcascade.decision import Result
 from semcascade.deferral.policy import TierPolicy
+from semcascade.engine.guard import Guards
 from semcascade.engine.ledger import Ledger
 from semcascade.engine.loop import EngineLoop
 from semcascade.engine.policies import policy_of
@@ -44,7 +45,7 @@ class Cascade:
         transports: Further transports, by the names that members call them.
         **settings: Settings of `CascadeConfig`: `ensemble`, `target`, `tiers`, `threshold`, `escalation_rate`,
             `similarity`, `signal`, `selection`, `timeout`, `deadline`, `max_retries`, `on_target_failure`,
-            `policy`, `unsupported`.
+            `policy`, `unsupported`, `budget`, `on_budget`, `breaker`.
 
     Raises:
         ConfigError: If a setting is wrong; its `field` names it.
@@ -74,9 +75,12 @@ class Cascade:
         scorers = tuple(
             TierScorer(tier, self.config, part) for tier, part in zip(self.config.tiers[:-1], fitted, strict=False)
         )
-        self._plan = Plan(self.config, scorers, self._transports)
+        self._plan = Plan(self.config, scorers, self._transports, Guards(self.config.budget, self.config.breaker))
         for member in self.members():
             self._transports.of(member)
+        cap = self.config.budget.capped("cost") if self.config.budget else None
+        if cap is not None:
+            self._transports.check_priced(self.members(), cap)
 
     @classmethod
     def from_file(cls, path: str | Path, **settings: Any) -> Self:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from semcascade.config import Member, Tier
 from semcascade.decision import TierRecord
-from semcascade.engine.attempts import left
+from semcascade.engine.attempts import failed, left
+from semcascade.engine.budget import Spend
 from semcascade.engine.query import Inquiry
-from semcascade.engine.samples import ask_samples, sampling_notes
+from semcascade.engine.samples import ask_samples, sample_needs, sampling_notes
 from semcascade.engine.scoring import Scored, TierScorer
 from semcascade.messages import Candidate
 from semcascade.similarity import Query, classify
@@ -34,29 +35,51 @@ class TierRun:
         self._started = time.monotonic()
         unready = inquiry.unready
         self._unready = {member.name: unready[id(member)] for member in tier.members if id(member) in unready}
+        self._leave_out_unwell()
 
     async def run(self) -> TierRecord:
         """Ask the tier; add what came of it to the query's records, and return it."""
-        tier, quorum = self._tier, self._scorer.quorum
+        inquiry, tier, quorum = self._inquiry, self._tier, self._scorer.quorum
         askable = sum(member.samples for member in tier.members if member.name not in self._unready)
         if askable < quorum:
             candidates = tuple(self._unready.values())
             reason = f"only {askable} of {tier.answers} answers could be asked for, {quorum} are needed"
             return self._keep(self._unscored(candidates, reason))
-        candidates = await self._fan_out()
+        with inquiry.guard.held(self._needs()) as refusal:
+            if refusal is not None:
+                reason = f"skipped, as a cap leaves no room: {refusal.reason}"
+                return self._keep(self._unscored(tuple(self._unready.values()), reason))
+            candidates = await self._fan_out()
         answers = [candidate for candidate in candidates if candidate.ok]
         if len(answers) < quorum:
             reason = f"{len(answers)} of {len(candidates)} answered, {quorum} are needed"
             return self._keep(self._unscored(candidates, reason))
         try:
-            query = Query.of(self._inquiry.request, self._inquiry.ask)
+            query = Query.of(inquiry.request, inquiry.ask)
             scored = await self._scorer.score(query, answers, _places(tier, answers))
         except asyncio.CancelledError:
             self._keep(self._left(candidates))
             raise
         record = _record(tier, candidates, answers, scored, time.monotonic() - self._started)
-        notes = (*record.notes, *sampling_notes(tier, self._inquiry.request))
+        notes = (*record.notes, *sampling_notes(tier, inquiry.request))
         return self._keep(dataclasses.replace(record, notes=notes))
+
+    def _leave_out_unwell(self) -> None:
+        """Leave out members whose breaker is open, as those that are not ready."""
+        for member in self._tier.members:
+            error = None if member.name in self._unready else self._inquiry.guard.unwell(member)
+            if error is not None:
+                self._unready[member.name] = failed(member, error, attempts=1)
+
+    def _needs(self) -> list[tuple[Member, Spend]]:
+        """Return the most that each request may take."""
+        inquiry = self._inquiry
+        return [
+            (member, need)
+            for member in self._tier.members
+            if member.name not in self._unready
+            for need in sample_needs(inquiry.transport(member), member, inquiry.request, inquiry.patience(member))
+        ]
 
     async def _fan_out(self) -> tuple[Candidate, ...]:
         inquiry, tasks = self._inquiry, list[tuple[Member, asyncio.Task[Candidate] | None]]()

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from semcascade.config import CascadeConfig, Member
 from semcascade.decision import Decision, Result, TierRecord, one_line
 from semcascade.engine.attempts import Deadline, Patience, ask
+from semcascade.engine.guard import Guards
 from semcascade.engine.scoring import TierScorer
 from semcascade.engine.transports import Transports
-from semcascade.errors import CascadeError, DeadlineExceededError, MemberError
+from semcascade.errors import BudgetExceededError, CascadeError, DeadlineExceededError, MemberBudgetError, MemberError
 from semcascade.messages import Candidate, Request
 from semcascade.transport.base import Transport
 
@@ -28,12 +29,14 @@ class Plan:
         config: The configuration.
         scorers: One for each tier but the last.
         transports: Who serves which member.
+        guards: The period's caps and the members' breakers.
         notes: Who cannot answer a request, in the plan for it.
     """
 
     config: CascadeConfig
     scorers: tuple[TierScorer, ...]
     transports: Transports
+    guards: Guards
     notes: tuple[str, ...] = ()
 
     @property
@@ -54,6 +57,7 @@ class Inquiry:
         records: One for each tier that was reached.
         failures: Every member's failure so far.
         unready: By the member's identity, the failure of one that could not be made ready.
+        guard: Lets its requests in, or not.
         first_token_s: Seconds to the first piece of a streamed answer.
         decision: The record, once there is an answer or an error, or nobody waits for one any more.
     """
@@ -66,6 +70,7 @@ class Inquiry:
         self.records: list[TierRecord] = []
         self.failures: list[MemberError] = []
         self.unready: dict[int, Candidate] = {}
+        self.guard = plan.guards.query()
         self.first_token_s: float | None = None
         self.decision: Decision | None = None
 
@@ -80,7 +85,7 @@ class Inquiry:
 
     def patience(self, member: Member) -> Patience:
         """Return how long and how often the member is asked."""
-        return Patience.of(member, self.config, self.deadline)
+        return Patience.of(member, self.config, self.deadline, self.guard)
 
     async def ask(self, member: Member, request: Request) -> Candidate:
         """Ask a member for one whole answer, within the query's deadline."""
@@ -108,14 +113,18 @@ class Inquiry:
             first_token_s=self.first_token_s,
             always_target_cost=self._always_target(candidate),
             fallback=fallback,
-            notes=self.plan.notes,
+            notes=(*self.plan.notes, *self.guard.notes),
         )
         return Result(candidate, self.decision)
 
     def given_up(self, message: str, error: MemberError) -> CascadeError:
         """End without an answer; return what is to be raised."""
         self._ended(one_line(f"{message}: {error}", 200))
-        kind = DeadlineExceededError if self.deadline.remaining() <= 0 else CascadeError
+        kind = CascadeError
+        if self.deadline.remaining() <= 0:
+            kind = DeadlineExceededError
+        elif isinstance(error, MemberBudgetError):
+            kind = BudgetExceededError
         return kind(message, failures=[*self.failures, error], decision=self.decision)
 
     @contextmanager
@@ -138,7 +147,7 @@ class Inquiry:
             latency_s=time.monotonic() - self._started,
             first_token_s=self.first_token_s,
             always_target_cost=self._always_target(None),
-            notes=self.plan.notes,
+            notes=(*self.plan.notes, *self.guard.notes),
         )
 
     def _always_target(self, answer: Candidate | None) -> float | None:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from semcascade.config import Member, Tier
-from semcascade.engine.attempts import Patience, ask, left
+from semcascade.engine.attempts import Patience, ask, ask_together, left, with_preamble
+from semcascade.engine.budget import Spend
 from semcascade.errors import BadRequestError, ContentFilterError, ContextOverflowError
-from semcascade.messages import Candidate, Request, Usage
+from semcascade.messages import Candidate, Request
 from semcascade.transport.base import Transport
 
-__all__ = ["SAMPLING_TEMPERATURE", "ask_samples", "sampling_notes"]
+__all__ = ["SAMPLING_TEMPERATURE", "ask_samples", "sample_needs", "sampling_notes"]
 
 SAMPLING_TEMPERATURE = 1.0
 """For several answers of one member, where neither it nor the request says how to draw them.
@@ -43,15 +44,26 @@ def ask_samples(
     request = _drawn(request, member)
     if only is not None and len(only) < member.samples:
         return [group.create_task(_one(transport, member, request, patience, index)) for index in only]
-    most = transport.most_samples(member)
-    if most < 2:
+    if transport.most_samples(member) < 2:
         return [group.create_task(_one(transport, member, request, patience, index)) for index in range(member.samples)]
     tasks: list[asyncio.Task[Candidate]] = []
-    for start in range(0, member.samples, most):
-        n = min(most, member.samples - start)
+    for start, n in _requests(transport, member):
         together = group.create_task(_together(transport, member, request, patience, start, n))
         tasks += [group.create_task(_part(together, transport, member, index)) for index in range(n)]
     return tasks
+
+
+def sample_needs(transport: Transport, member: Member, request: Request, patience: Patience) -> list[Spend]:
+    """Return the most that each request for a member's samples may take, repeated ones left out."""
+    request = with_preamble(request, member)
+    return [patience.need(transport, member, request, n) for _, n in _requests(transport, member)]
+
+
+def _requests(transport: Transport, member: Member) -> Iterator[tuple[int, int]]:
+    """Yield for each request the number of its first sample, and how many answers it asks for."""
+    most = max(1, transport.most_samples(member))
+    for start in range(0, member.samples, most):
+        yield start, min(most, member.samples - start)
 
 
 def sampling_notes(tier: Tier, request: Request) -> tuple[str, ...]:
@@ -93,16 +105,13 @@ async def _together(
     """Ask for n samples by one request, and one by one for those that did not come with it."""
     if n == 1:
         return [await _one(transport, member, request, patience, start)]
-    at_once = _AtOnce(transport, n)
-    first = await ask(at_once, member, request, patience, start)
+    found = await ask_together(transport, member, request, patience, n)
+    first = found[0]
     if first.failure is not None and not _refused_number(first):
         rest = dataclasses.replace(first, attempts=0, cost=0.0)
         return [first, *[rest] * (n - 1)]
-    found = [] if first.failure is not None else [first]
-    found += [
-        dataclasses.replace(other, member=member.name, latency_s=first.latency_s, attempts=0)
-        for other in at_once.others
-    ]
+    if first.failure is not None:
+        found = []
     missing = range(start + len(found), start + n)
     found += await asyncio.gather(*(_one(transport, member, request, patience, index) for index in missing))
     if first.failure is not None:  # the refused request was one, too
@@ -123,28 +132,3 @@ def _refused_number(answer: Candidate) -> bool:
     """Whether the provider may have refused the request because it asked for several answers."""
     other = ContextOverflowError | ContentFilterError
     return isinstance(answer.failure, BadRequestError) and not isinstance(answer.failure, other)
-
-
-class _AtOnce(Transport):
-    """Makes one request for many answers look like one for a single answer, and keeps the others.
-
-    Attributes:
-        others: The answers behind the first.
-    """
-
-    def __init__(self, transport: Transport, n: int) -> None:
-        self._transport, self._n = transport, n
-        self.others: list[Candidate] = []
-
-    async def complete(self, member: Member, request: Request, *, timeout: float, sample: int = 0) -> Candidate:
-        """Ask for all of them, and return the first."""
-        first, *self.others = await self._transport.complete_many(member, request, timeout=timeout, n=self._n)
-        return first
-
-    def stream(self, member: Member, request: Request, *, timeout: float) -> Any:
-        """Refuse: several answers are not streamed."""
-        raise NotImplementedError
-
-    def price(self, member: Member, usage: Usage) -> float | None:
-        """Return the price by the transport itself."""
-        return self._transport.price(member, usage)

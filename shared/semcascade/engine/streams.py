@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from semcascade.config import Member
 from semcascade.decision import total_cost
@@ -18,6 +19,7 @@ from semcascade.engine.attempts import (
     left,
     with_preamble,
 )
+from semcascade.errors import NotAskedError
 from semcascade.messages import Candidate, Request
 from semcascade.transport.base import Delta, Transport, assemble
 
@@ -32,25 +34,34 @@ async def ask_in_pieces(
     Attempts are repeated only before the first piece: what was shown cannot be taken back.
     """
     request, started = with_preamble(request, member), time.monotonic()
+    need, last = patience.need(transport, member, request), None
     costs: list[float | None] = []
     pieces: list[Delta] = []
     for attempt in range(1, patience.max_retries + 2):
         try:
             patience.refuse_late(member)
-            async for delta in _pieces(transport, member, request, patience):
-                pieces.append(delta)
-                yield delta
+            with patience.guard.admitted(member, need) as entry:
+                async with aclosing(_pieces(transport, member, request, patience)) as deltas:
+                    async for delta in deltas:
+                        entry.begun = True
+                        pieces.append(delta)
+                        yield delta
+                answer = _priced(assemble(member, pieces), transport, member)
+                entry.answered([answer])
         except Exception as raised:  # noqa: BLE001 - a transport may raise anything; the query goes on
             error = as_member_error(raised, member)
+            if last is not None and isinstance(error, NotAskedError):
+                patience.guard.notes.append(f"not repeated: {error}")
+                yield failed(member, last, cost=total_cost(costs), started=started, attempts=attempt - 1)
+                return
             costs.append(left(transport, member).cost if pieces else cost_of_failure(transport, member, error))
-            pause = backoff(error, attempt)
+            last, pause = error, backoff(error, attempt)
             final = not error.retryable or attempt > patience.max_retries
             if pieces or final or pause >= patience.deadline.remaining():
                 yield failed(member, error, cost=total_cost(costs), started=started, attempts=attempt)
                 return
             await asyncio.sleep(pause)
         else:
-            answer = _priced(assemble(member, pieces), transport, member)
             cost, latency = total_cost([*costs, answer.cost]), time.monotonic() - started
             yield dataclasses.replace(answer, cost=cost, latency_s=latency, attempts=attempt)
             return

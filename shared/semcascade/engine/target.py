@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
+from typing import Literal
 
 from semcascade.decision import Result, TierRecord
 from semcascade.engine.attempts import ask, left
 from semcascade.engine.query import Inquiry
 from semcascade.engine.streams import ask_in_pieces
-from semcascade.errors import MemberError
+from semcascade.errors import MemberBudgetError, MemberError, NotAskedError
 from semcascade.messages import Candidate
 from semcascade.transport.base import Delta
 from semcascade.transport.recorded import whole
@@ -30,6 +31,8 @@ class TargetRun:
         self._inquiry, self._member = inquiry, inquiry.target
         self._transport, self._patience = inquiry.transport(self._member), inquiry.patience(self._member)
         self._asked = time.monotonic()
+        if inquiry.only is not None or self._stand_in("on_target_failure") is None:
+            inquiry.guard.ask_at_all_events(self._member)
 
     async def complete(self) -> Result:
         """Return the answer.
@@ -87,7 +90,7 @@ class TargetRun:
             self._inquiry.config.tiers[-1].name,
             (candidate,),
             accepted=candidate.ok,
-            reason=self._why() if candidate.ok else f"{candidate.member} failed",
+            reason=self._why() if candidate.ok else _failed(candidate),
             chosen=0 if candidate.ok else None,
             latency_s=time.monotonic() - self._asked,
         )
@@ -105,12 +108,23 @@ class TargetRun:
 
     def _fall_back(self, error: MemberError) -> Result:
         """Return the best rejected answer where the configuration allows it; else raise."""
-        records = self._inquiry.records
-        if self._inquiry.config.on_target_failure == "ensemble":
-            for record in reversed(records):
-                if record.chosen is not None:
-                    answer = record.candidates[record.chosen]
-                    reason = f"{self._member.name} failed; the best rejected answer, of {answer.member}, stands in"
-                    return self._inquiry.answered(answer, record.name, reason, fallback=True)
-        message = "no member answered" if records[:-1] else "the member did not answer"
+        over_budget = isinstance(error, MemberBudgetError)
+        record = self._stand_in("on_budget" if over_budget else "on_target_failure")
+        if record is not None and record.chosen is not None:
+            answer = record.candidates[record.chosen]
+            why = "was not asked, as a cap leaves no room" if over_budget else "failed"
+            reason = f"{self._member.name} {why}; the best rejected answer, of {answer.member}, stands in"
+            return self._inquiry.answered(answer, record.name, reason, fallback=True)
+        message = "no member answered" if self._inquiry.records[:-1] else "the member did not answer"
         raise self._inquiry.given_up(message, error)
+
+    def _stand_in(self, rule: Literal["on_budget", "on_target_failure"]) -> TierRecord | None:
+        """Return the tier whose rejected answer may stand in, if any."""
+        if getattr(self._inquiry.config, rule) != "ensemble":
+            return None
+        return next((record for record in reversed(self._inquiry.records) if record.chosen is not None), None)
+
+
+def _failed(candidate: Candidate) -> str:
+    asked = not isinstance(candidate.failure, NotAskedError)
+    return f"{candidate.member} {'failed' if asked else 'was not asked'}"

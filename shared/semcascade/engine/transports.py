@@ -47,6 +47,24 @@ class Transports:
         """Return what is known of what the member can do: its settings, then what its transport says."""
         return {**self.of(member).abilities(member), **member.abilities}
 
+    def check_priced(self, members: Iterable[Member], cap: str) -> None:
+        """Refuse members that a cap on cost cannot hold.
+
+        Args:
+            members: Who may be asked.
+            cap: The setting's name.
+
+        Raises:
+            ConfigError: If nobody knows beforehand what asking one of them costs.
+        """
+        for member in members:
+            if not self.of(member).knows_price(member):
+                raise ConfigError(
+                    f"the price of {member.name!r} is not known, so that its cost cannot be capped; "
+                    "give it input_cost_per_token and output_cost_per_token",
+                    field=cap,
+                )
+
     async def aclose(self) -> None:
         """Close the transports that were made here; the user's own stay open."""
         made, self._made = self._made, {}

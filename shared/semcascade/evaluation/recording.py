@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from semcascade.config import CascadeConfig, Member
 from semcascade.decision import money, total_cost
 from semcascade.engine.attempts import Deadline, Patience
+from semcascade.engine.guard import Guards
 from semcascade.engine.loop import EngineLoop
 from semcascade.engine.samples import ask_samples
 from semcascade.engine.transports import Transports
@@ -301,11 +302,11 @@ class _Work:
         self, row: Row, request: Request, missing: Missing, known: Known, estimates: Mapping[str, float]
     ) -> None:
         self._journal.begin(prompt_to(row))
-        deadline = Deadline.after(self._config.deadline)
+        deadline, guard = Deadline.after(self._config.deadline), Guards().query()  # the run has a budget of its own
         async with asyncio.TaskGroup() as group:
             for member, samples in missing:
                 transport = self.transports.of(member)
-                patience = Patience.of(member, self._config, deadline)
+                patience = Patience.of(member, self._config, deadline, guard)
                 tasks = ask_samples(group, transport, member, request, patience, only=samples)
                 for sample, task in zip(samples, tasks, strict=True):
                     earlier = known.get((member.name, sample))

@@ -15,6 +15,7 @@ from semcascade.decision import Decision
 from semcascade.engine.cascade import Cascade
 from semcascade.errors import CascadeError
 from semcascade.evaluation.rows import Row, complete_rows
+from semcascade.limits import Breaker
 from semcascade.messages import Candidate
 from semcascade.transport.recorded import RecordedTransport
 
@@ -48,7 +49,7 @@ async def replay_each(rows: Iterable[Row], config: CascadeConfig) -> AsyncIterat
     """Yield every row with the decision on it, in order; each row must have an answer of every member."""
     waiting = iter(rows)
     held: dict[str, Mapping[str, Sequence[Candidate]]] = {}
-    async with Cascade(config, transport=RecordedTransport(held)) as cascade:
+    async with Cascade(_unguarded(config), transport=RecordedTransport(held)) as cascade:
 
         async def one(row: Row) -> Decision:
             options = {"tools": row.tools, "response_format": row.response_format, "recorded_id": row.id}
@@ -64,6 +65,11 @@ async def replay_each(rows: Iterable[Row], config: CascadeConfig) -> AsyncIterat
             for row, decision in zip(batch, await asyncio.gather(*map(one, batch)), strict=True):
                 yield row, decision
             held.clear()
+
+
+def _unguarded(config: CascadeConfig) -> CascadeConfig:
+    """Return the configuration without caps and breakers: nothing is spent, and no row's failure tells of another."""
+    return config.model_copy(update={"budget": None, "breaker": Breaker(enabled=False)})
 
 
 def tiers_of(config: CascadeConfig) -> tuple[tuple[str, ...], ...]:

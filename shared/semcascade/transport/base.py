@@ -109,6 +109,10 @@ class Transport(ABC):
         """Return what a call with this usage costs in US dollars, or None where unknown."""
         return configured_price(member, usage)
 
+    def knows_price(self, member: Member) -> bool:
+        """Say whether `price` knows the member."""
+        return self.price(member, Usage(1, 1)) is not None
+
     def context_window(self, member: Member) -> int | None:
         """Return the model's context window in tokens, or None where unknown."""
         return member.context_window
