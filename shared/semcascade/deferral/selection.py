@@ -55,7 +55,7 @@ def choose(
         selection: The configured way.
         centrality: Mean similarity of each answer with the others, shape (n,).
         order: Indices of the answers, the highest priority first.
-        usable: Which answers say anything (are not empty, cut off, or refusals).
+        usable: Which answers say anything (are not empty, cut off, or refusals), in the form that was asked for.
         second: Centrality by a second similarity, to break ties.
     """
     ranked = [index for index in order if usable[index]] or list(order)
@@ -87,7 +87,7 @@ def _central(index: int, centrality: FloatArray) -> Choice:
 
 def _primary(index: int, order: Sequence[int]) -> Choice:
     said = index == order[0]
-    why = "primary member's answer" if said else "the primary member said nothing; next by priority"
+    why = "primary member's answer" if said else "the primary member's is of no use; next by priority"
     return Choice(index, "primary", why)
 
 

@@ -28,6 +28,7 @@ from semcascade.similarity import (
     answer_text,
     get_similarity,
     is_brief,
+    misfit,
     sentence_words,
     standing_in,
 )
@@ -105,12 +106,14 @@ class TierScorer:
         """
         comparison = await self._compare(query, answers)
         agreement = centrality(comparison.matrix)
-        judged = await self._judge(query, answers, places, comparison)
-        choice = judged.choice if judged else self._choose(answers, comparison, agreement)
+        misfits = await _misfits(query, answers, comparison)
+        usable = [not kind.degenerate and not why for kind, why in zip(comparison.kinds, misfits, strict=True)]
+        judged = await self._judge(query, answers, places, comparison, usable)
+        choice = judged.choice if judged else self._choose(answers, comparison, agreement, usable)
         signal = get_signal(effective_signal(self.signal.name, choice))
         evidence = await _evidence(signal, comparison, choice, answers)
         score = Score(judged.reliability, judged.reliability) if judged else signal.score(evidence)
-        verdict = self._decide(score, comparison, answers[choice.index], choice)
+        verdict = self._decide(score, comparison, answers[choice.index], choice, usable)
         return Scored(
             choice=choice,
             verdict=replace(verdict, reason=f"{verdict.reason} ({judged.reason})") if judged else verdict,
@@ -119,27 +122,36 @@ class TierScorer:
             comparison=comparison,
             agreement=tuple(None if np.isnan(value) else float(value) for value in agreement),
             entropy=get_signal("semantic_entropy").score(evidence).value,
-            notes=() if self.policy is None or self.policy.certificate is None else (str(self.policy.certificate),),
+            notes=(*_left_out(answers, misfits), *self._certified()),
         )
 
+    def _certified(self) -> tuple[str, ...]:
+        return () if self.policy is None or self.policy.certificate is None else (str(self.policy.certificate),)
+
     async def _judge(
-        self, query: Query, answers: Sequence[Candidate], places: Sequence[int], comparison: Comparison
+        self,
+        query: Query,
+        answers: Sequence[Candidate],
+        places: Sequence[int],
+        comparison: Comparison,
+        usable: Sequence[bool],
     ) -> Judgement | None:
-        """Ask the fitted model, where there is one and an answer says anything."""
-        usable = [index for index, kind in enumerate(comparison.kinds) if not kind.degenerate]
-        if self.policy is None or self.policy.model is None or not usable:
+        """Ask the fitted model, where there is one and an answer is of use."""
+        if self.policy is None or self.policy.model is None or not any(usable):
             return None
         features = await aobserve(query, answers, places, comparison)
-        judged = judge(self.policy.model, features, [places[index] for index in usable])
+        judged = judge(self.policy.model, features, [place for place, use in zip(places, usable, strict=True) if use])
         index = list(places).index(judged.choice.index)
         return replace(judged, choice=replace(judged.choice, index=index))
 
-    def _choose(self, answers: Sequence[Candidate], comparison: Comparison, agreement: FloatArray) -> Choice:
+    def _choose(
+        self, answers: Sequence[Candidate], comparison: Comparison, agreement: FloatArray, usable: Sequence[bool]
+    ) -> Choice:
         return choose(
             self._selection,
             agreement,
             order=priority_order([self._priority[answer.member] for answer in answers]),
-            usable=[not kind.degenerate for kind in comparison.kinds],
+            usable=usable,
             second=None if comparison.tiebreak is None else centrality(comparison.tiebreak),
         )
 
@@ -161,15 +173,40 @@ class TierScorer:
             message = f"{self.signal.name!r} needs {needed}; {self.similarity.name!r} gives none"
             raise ConfigError(message, field="signal")
 
-    def _decide(self, score: Score, comparison: Comparison, answer: Candidate, choice: Choice) -> Verdict:
-        if all(kind.degenerate for kind in comparison.kinds):
-            return Verdict(accept=False, threshold=None, reason="no answer says anything")
+    def _decide(
+        self, score: Score, comparison: Comparison, answer: Candidate, choice: Choice, usable: Sequence[bool]
+    ) -> Verdict:
+        if not any(usable):
+            said = not all(kind.degenerate for kind in comparison.kinds)
+            reason = "no answer can be read as what was asked for" if said else "no answer says anything"
+            return Verdict(accept=False, threshold=None, reason=reason)
         if score.reliability is None:
             return Verdict(accept=False, threshold=None, reason=score.note)
         if self.policy is None:
             return self.rule.decide(score.reliability)
         kind, length = comparison.kinds[choice.index].value, len(answer_text(answer))
         return decide(self.policy, score.reliability, kind=kind, length=length)
+
+
+async def _misfits(query: Query, answers: Sequence[Candidate], comparison: Comparison) -> list[str | None]:
+    """Say of each answer that says anything why it cannot be read as what was asked for, if so."""
+    if not query.tools and not query.response_format:
+        return [None] * len(answers)
+
+    def find() -> list[str | None]:
+        kinds = zip(answers, comparison.kinds, strict=True)
+        return [None if kind.degenerate else misfit(query, answer) for answer, kind in kinds]
+
+    return await asyncio.to_thread(find)
+
+
+def _left_out(answers: Sequence[Candidate], misfits: Sequence[str | None]) -> tuple[str, ...]:
+    """Say which answers could not be chosen, and why."""
+    return tuple(
+        f"{answer.member}'s answer was not to choose from: {why}"
+        for answer, why in zip(answers, misfits, strict=True)
+        if why
+    )
 
 
 async def _evidence(signal: Signal, comparison: Comparison, choice: Choice, answers: Sequence[Candidate]) -> Evidence:

@@ -13,6 +13,7 @@ from semcascade.similarity.base import (
 from semcascade.similarity.catalog import SimilarityFunction, get_similarity, register_similarity, similarities
 from semcascade.similarity.comparing import acompare, compare, is_brief
 from semcascade.similarity.fallback import standing_in
+from semcascade.similarity.fitting import misfit
 from semcascade.similarity.kinds import Kind, classify
 from semcascade.similarity.sentences import sentence_words, sentences
 
@@ -32,6 +33,7 @@ __all__ = [
     "compare",
     "get_similarity",
     "is_brief",
+    "misfit",
     "register_similarity",
     "sentence_words",
     "sentences",

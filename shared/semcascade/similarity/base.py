@@ -35,18 +35,20 @@ class Query:
         text: The question.
         tools: The tools that could be called, in OpenAI's shape.
         response_format: OpenAI's `response_format`, where structured output was asked for.
+        tool_choice: Whether, and which, tool must be called, in OpenAI's shape.
         ask: How to ask a member something, for similarities that do (a judge); a cascade's queries have it.
     """
 
     text: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
     response_format: Mapping[str, Any] | None = None
+    tool_choice: str | Mapping[str, Any] | None = None
     ask: Ask | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, request: Request, ask: Ask | None = None) -> Query:
         """Return what a request asks."""
-        return cls(question_text(request.messages), request.tools, request.response_format, ask)
+        return cls(question_text(request.messages), request.tools, request.response_format, request.tool_choice, ask)
 
 
 @dataclass(frozen=True, slots=True)
