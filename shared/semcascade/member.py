@@ -36,7 +36,8 @@ class Member(Settings):
     name: str = ""
     """How decisions call it; the model's id unless given. Two members of a tier need two names."""
     transport: str | None = None
-    """`"litellm"` (the default), `"local"`, `"scripted"`, `"recorded"`, or a transport registered by its user."""
+    """`"litellm"` (the default), `"openai"` (the same by HTTP alone, much faster, for services with OpenAI's chat
+    interface), `"local"`, or the name of a transport of the user's own."""
     api_base: str | None = None
     """Address of an OpenAI-compatible service of one's own."""
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)

@@ -7,8 +7,11 @@ connection, a missing key and a garbled body all as a server error.
 from __future__ import annotations
 
 import json
+import math
 import re
+import time
 from collections.abc import Iterable, Mapping
+from email.utils import parsedate_to_datetime
 
 from semcascade.config import Member
 from semcascade.errors import (
@@ -61,8 +64,28 @@ _BY_CLASS: Mapping[str, type[MemberError]] = {
     "ReadError": ConnectionFailedError,
     "RemoteProtocolError": ConnectionFailedError,
     "APIConnectionError": ConnectionFailedError,
+    "ClientResponseError": MalformedReplyError,
+    "ClientError": ConnectionFailedError,
 }
 """By the name of a class in the chain, its own or a base's; the most telling first."""
+
+_BY_WORDS: Mapping[type[MemberError], re.Pattern[str]] = {
+    ContextOverflowError: re.compile(
+        r"maximum context (?:length|limit)|context(?:[ _]length| window| size| limit) ?(?:is |was )?exceed"
+        r"|exceeds? (?:the |its |available |maximum |model's |allowed )*(?:context|(?:number of )?(?:input )?tokens)"
+        r"|longer than the model's context|(?:prompt|input) is too long|reduce the length of the messages"
+        r"|`inputs` tokens \+ `max_new_tokens`|maximum input length",
+        re.IGNORECASE,
+    ),
+    ContentFilterError: re.compile(
+        r"content[ _](?:management )?policy|content[ _]filter|responsibleaipolicyviolation|safety system|usage policy",
+        re.IGNORECASE,
+    ),
+}
+"""What services say of a request that they refuse by status 400, where they have no code for it."""
+
+_INVENTED = frozenset({"APIConnectionError", "APITimeoutError", "JSONDecodeError", "MidStreamFallbackError"})
+"""Errors of clients that LiteLLM gives a status, though no service had said any."""
 
 _ADVICE: Mapping[type[MemberError], str] = {
     AuthenticationError: "the provider refused the key; check it and what it may do",
@@ -101,13 +124,17 @@ def _chain(error: BaseException | None) -> Iterable[BaseException]:
 def _kind(chain: list[BaseException]) -> type[MemberError]:
     names = {base.__name__ for link in chain for base in type(link).__mro__}
     for link in chain:
-        code = getattr(link, "code", None)
+        code = vars(link).get("code")  # not by getattr: on some errors it is a property that warns of itself
         if isinstance(code, str) and code in _BY_CODE:
             return _BY_CODE[code]
     for name in ("ContextWindowExceededError", "ContentPolicyViolationError"):
         if name in names:
             return _BY_CLASS[name]
     status = _status(chain)
+    if status in {400, 422}:
+        for kind, words in _BY_WORDS.items():
+            if words.search(str(chain[0])):
+                return kind
     if status is not None and status in _BY_STATUS:
         return _BY_STATUS[status]
     if any(isinstance(link, json.JSONDecodeError) for link in chain):
@@ -117,26 +144,41 @@ def _kind(chain: list[BaseException]) -> type[MemberError]:
     for name, kind in _BY_CLASS.items():
         if name in names:
             return kind
-    return BadRequestError if status is not None and 400 <= status < 500 else ServerError
+    return BadRequestError if status is not None and 300 <= status < 500 else ServerError
 
 
 def _status(chain: list[BaseException]) -> int | None:
+    """Return the HTTP status, or the number that stands in its place in an error within a reply."""
+    invented = any(type(link).__name__ in _INVENTED for link in chain)
     for link in chain:
-        status = getattr(link, "status_code", None)
+        status = None if invented else getattr(link, "status_code", None)
+        if status is None and type(link).__name__ == "APIError":  # an error that came as a chunk of a stream
+            status = getattr(link, "code", None)
         if isinstance(status, int | str) and str(status).isdigit():
             return int(status)
     return None
 
 
 def _retry_after(chain: list[BaseException]) -> float | None:
-    """Return the seconds that the provider asked to wait, where it gave a number."""
+    """Return the seconds that the provider asked to wait, by number or by date."""
     for link in chain:
         for owner in (getattr(link, "response", None), link):
             for attribute in ("headers", "litellm_response_headers"):
                 headers = getattr(owner, attribute, None)
                 said = headers.get("retry-after") if isinstance(headers, Mapping) else None
-                try:
-                    return max(0.0, float(str(said)))
-                except ValueError:
-                    continue
+                if said is not None and (seconds := _seconds(str(said))) is not None:
+                    return seconds
     return None
+
+
+def _seconds(said: str) -> float | None:
+    """Read a Retry-After (RFC 9110, section 10.2.3)."""
+    try:
+        seconds = float(said)
+    except ValueError:
+        try:
+            until = parsedate_to_datetime(said)
+        except ValueError:
+            return None
+        seconds = until.timestamp() - time.time()
+    return max(0.0, seconds) if math.isfinite(seconds) else None

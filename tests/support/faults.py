@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -65,6 +66,34 @@ class NullContent(Fault):
 @dataclass(frozen=True)
 class NoUsage(Fault):
     """The reply says nothing about tokens."""
+
+
+@dataclass(frozen=True)
+class Duplicates(Fault):
+    """What opens and what ends a stream comes twice: roles, openings of calls, finish_reason, usage, [DONE]."""
+
+
+@dataclass(frozen=True)
+class Huge(Fault):
+    """The reply has so many bytes more than it needs."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class Redirect(Fault):
+    """The service has moved."""
+
+    to: str
+    code: int = 307
+
+
+@dataclass(frozen=True)
+class Verbatim(Fault):
+    """Status 200 with exactly these parts as its body, sent one by one."""
+
+    parts: Sequence[bytes]
+    content_type: str = "text/event-stream"
 
 
 @dataclass(frozen=True)

@@ -15,30 +15,36 @@ import json
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from aiohttp import web
 
 from tests.support.brain import Reply, brain
 from tests.support.faults import (
     Delay,
+    Duplicates,
     EmptyChoices,
     Fault,
     FewChoices,
+    Huge,
     Malformed,
     NoUsage,
     NullContent,
+    Redirect,
     Reset,
     Stall,
     Status,
     Truncated,
+    Verbatim,
     closed_address,
 )
+from tests.support.faulty_replies import BrokenOnPurposeError, break_off, error, hold, instead, spoil, whole
 from tests.support.openai_wire import Answer, RefusedError, check, embeddings
 
 __all__ = [
-    "Delay", "EmptyChoices", "Fault", "FewChoices", "Malformed", "NoUsage", "NullContent", "OpenAIServer", "Recorded", "Reply",
-    "Reset", "Stall", "Status", "Truncated", "brain", "closed_address",
+    "Delay", "Duplicates", "EmptyChoices", "Fault", "FewChoices", "Huge", "Malformed", "NoUsage", "NullContent",
+    "OpenAIServer", "Recorded", "Redirect", "Reply", "Reset", "Stall", "Status", "Truncated", "Verbatim", "brain",
+    "closed_address",
 ]  # fmt: skip
 
 Script: TypeAlias = str | Reply | Callable[[Mapping[str, Any]], str | Reply]
@@ -201,7 +207,7 @@ class OpenAIServer:
                 return web.Response()  # nobody is there to get it
             except ConnectionResetError:
                 record.disconnected, record.finished = True, False
-                raise
+                return web.Response()
             finally:
                 with self._changed:
                     self._changed.notify_all()
@@ -216,34 +222,32 @@ class OpenAIServer:
         return web.json_response({"object": "list", "data": data})
 
     async def _embeddings(self, request: web.Request, record: Recorded) -> web.StreamResponse:
-        for fault in self._due(record.model):
-            if isinstance(fault, Status):
-                return _error(fault)
-            await _hold(fault, sent=0)
+        faults = self._due(record.model)
+        replaced = await instead(request, faults)
+        if replaced is not None:
+            return replaced
         payload = embeddings(record.body)
         record.usage = payload["usage"]
-        return web.json_response(payload)
+        return await whole(request, payload, faults)
 
     async def _chat(self, request: web.Request, record: Recorded) -> web.StreamResponse:
         if self.api_key is not None and record.key != self.api_key:
-            return _error(Status(401, message="Incorrect API key provided.", kind="invalid_api_key"))
+            return error(Status(401, message="Incorrect API key provided.", kind="invalid_api_key"))
         faults = self._due(record.model)
-        for fault in faults:
-            if isinstance(fault, Status):
-                return _error(fault)
-            if isinstance(fault, Delay):
-                await asyncio.sleep(fault.seconds)
+        replaced = await instead(request, faults)
+        if replaced is not None:
+            return replaced
         try:
             check(record.body)
-        except RefusedError as error:
-            return _error(Status(400, message=str(error)))
+        except RefusedError as refused:
+            return error(Status(400, message=str(refused)))
         fewest = [fault.most for fault in faults if isinstance(fault, FewChoices)]
         body = {**record.body, "n": min([record.body.get("n") or 1, *fewest])}
         answer = Answer(body, await self._reply(body))
         record.usage = answer.usage
         if record.body.get("stream"):
             return await self._stream(request, record, answer, faults)
-        return await _whole(request, answer, faults)
+        return await whole(request, answer.payload(), faults)
 
     async def _reply(self, body: Mapping[str, Any]) -> Reply:
         said = self.script.get(str(body["model"]), self.default)
@@ -256,29 +260,31 @@ class OpenAIServer:
     ) -> web.StreamResponse:
         for fault in faults:
             if isinstance(fault, Reset) and fault.after == 0:
-                _break(request)
-            await _hold(fault, sent=0)
+                break_off(request)
+            await hold(fault, sent=0)
+        twice = any(isinstance(fault, Duplicates) for fault in faults)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
         await response.prepare(request)
         for chunk in answer.chunks():
-            spoiled = _spoil(chunk, faults)
+            spoiled = spoil(chunk, faults)
             if spoiled is None:
                 continue
-            await response.write(f"data: {json.dumps(spoiled, ensure_ascii=False)}\n\n".encode())
+            event = f"data: {json.dumps(spoiled, ensure_ascii=False)}\n\n".encode()
+            await response.write(event * 2 if twice and not _says_something(spoiled) else event)
             with self._changed:
                 record.chunks += 1
                 self._changed.notify_all()
             for fault in faults:
                 if isinstance(fault, Reset) and fault.after == record.chunks:
-                    _break(request)
+                    break_off(request)
                 if isinstance(fault, Truncated) and fault.after == record.chunks:
                     await response.write_eof()
                     return response
                 if isinstance(fault, Malformed):
                     await response.write(f"data: {fault.body}\n\n".encode())
-                await _hold(fault, sent=record.chunks)
+                await hold(fault, sent=record.chunks)
         record.status, record.finished = response.status, True  # before the client knows, who may look at once
-        await response.write(_DONE)
+        await response.write(_DONE * 2 if twice else _DONE)
         await response.write_eof()
         return response
 
@@ -294,61 +300,8 @@ class OpenAIServer:
         return due
 
 
-async def _whole(request: web.Request, answer: Answer, faults: list[Fault]) -> web.StreamResponse:
-    for fault in faults:
-        if isinstance(fault, Reset) and fault.after == 0:
-            _break(request)
-        await _hold(fault, sent=None)
-    text = json.dumps(_spoil(answer.payload(), faults), ensure_ascii=False)
-    for fault in faults:
-        if isinstance(fault, Malformed):
-            text = fault.body
-        if isinstance(fault, Truncated):
-            text = text[: len(text) // 2]
-        if isinstance(fault, Reset):
-            response = web.StreamResponse(headers={"Content-Type": "application/json"})
-            response.content_length = len(text.encode())
-            await response.prepare(request)
-            await response.write(text.encode()[: len(text) // 2])
-            _break(request)
-    return web.Response(text=text, content_type="application/json")
-
-
-async def _hold(fault: Fault, sent: int | None) -> None:
-    """Stall where the fault says so; a reply that is not streamed stalls in any case."""
-    if isinstance(fault, Stall) and sent in (None, fault.after):
-        fault.reached.set()
-        await asyncio.shield(asyncio.wrap_future(fault.released))
-
-
-def _spoil(payload: dict[str, Any], faults: list[Fault]) -> dict[str, Any] | None:
-    """Return the payload or chunk with what is missing by fault; None: the chunk is not sent at all."""
-    for fault in faults:
-        if isinstance(fault, NoUsage) and payload.pop("usage", None) is not None and not payload["choices"]:
-            return None
-        if isinstance(fault, EmptyChoices):
-            payload["choices"] = []
-        if isinstance(fault, NullContent):
-            for choice in payload["choices"]:
-                for part in (choice.get("message"), choice.get("delta")):
-                    if part:
-                        part.update(content=None)
-                        part.pop("tool_calls", None)
-    return payload
-
-
-class BrokenOnPurposeError(Exception):
-    """The connection is gone, as the fault says."""
-
-
-def _break(request: web.Request) -> NoReturn:
-    if request.transport is not None:
-        request.transport.abort()
-    raise BrokenOnPurposeError
-
-
-def _error(fault: Status) -> web.Response:
-    headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
-    message = fault.message or f"The service answers with status {fault.code}."
-    body = {"error": {"message": message, "type": "test_error", "param": None, "code": fault.kind or None}}
-    return web.json_response(body, status=fault.code, headers=headers)
+def _says_something(chunk: Mapping[str, Any]) -> bool:
+    """Whether a chunk holds a piece of the answer itself, which twice would be another answer."""
+    deltas = [choice["delta"] for choice in chunk["choices"]]
+    pieces = [call["function"].get("arguments") for delta in deltas for call in delta.get("tool_calls") or ()]
+    return any(delta.get("content") or delta.get("reasoning_content") for delta in deltas) or any(pieces)

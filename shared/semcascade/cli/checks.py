@@ -165,6 +165,10 @@ def find_keys(config: CascadeConfig | None) -> list[Key]:
 def _key_names(member: Member) -> tuple[str, ...]:
     if member.api_key_env:
         return (member.api_key_env,)
+    if member.transport == "openai":
+        from semcascade.transport.openai_services import key_variables
+
+        return key_variables(member)
     if member.api_key is not None or member.api_base is not None or member.transport not in {None, "litellm"}:
         return ()
     return _PROVIDER_KEYS.get(member.provider, ())

@@ -81,7 +81,11 @@ def _make(name: str, member: Member, named: Iterable[str]) -> Transport:
         from semcascade.transport.local import LocalTransport
 
         return LocalTransport()
-    known = ", ".join(sorted({"litellm", "local", *named}))
+    if name == "openai":
+        from semcascade.transport.openai import OpenAITransport
+
+        return OpenAITransport()
+    known = ", ".join(sorted({"litellm", "local", "openai", *named}))
     raise ConfigError(
         f"{name!r} of member {member.name!r} is not known; known are {known}; give others as transports={{name: ...}}",
         field="transport",

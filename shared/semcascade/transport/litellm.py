@@ -19,7 +19,7 @@ from semcascade.errors import AuthenticationError, ConnectionFailedError, Malfor
 from semcascade.messages import Candidate, Request, ToolCall, Usage
 from semcascade.provider_errors import provider_error
 from semcascade.transport.base import Delta, ToolCallDelta, configured_price
-from semcascade.transport.openai_shape import TabledTransport, request_body, shared_out
+from semcascade.transport.openai_shape import OpenCalls, TabledTransport, request_body, shared_out
 
 __all__ = ["LiteLLMTransport"]
 
@@ -49,10 +49,11 @@ class LiteLLMTransport(TabledTransport):
         """Ask for one answer in pieces."""
         arguments = _arguments(member, request, timeout) | {"stream": True, "stream_options": {"include_usage": True}}
         stream: Any = None
+        calls = OpenCalls()
         try:
             stream = await litellm().acompletion(**arguments)
             async for chunk in stream:
-                yield self._delta(member, chunk, counted=_counted(stream))
+                yield self._delta(member, chunk, calls, counted=_counted(stream))
         except Exception as error:
             raise provider_error(error, member) from error
         finally:
@@ -110,7 +111,7 @@ class LiteLLMTransport(TabledTransport):
         cost = self._cost(member, response, usage)
         return Candidate(member=member.name, usage=usage, cost=cost, model=model, **_said(choices[0]))
 
-    def _delta(self, member: Member, chunk: Any, *, counted: bool) -> Delta:
+    def _delta(self, member: Member, chunk: Any, calls: OpenCalls, *, counted: bool) -> Delta:
         usage = _usage(getattr(chunk, "usage", None)) if counted else None
         cost = self._cost(member, chunk, usage) if usage else None
         choice = chunk.choices[0] if chunk.choices else None
@@ -119,11 +120,8 @@ class LiteLLMTransport(TabledTransport):
         return Delta(
             text=choice.delta.content or "",
             reasoning=getattr(choice.delta, "reasoning_content", None) or "",
-            tool_calls=tuple(
-                ToolCallDelta(call.index or 0, call.id or "", call.function.name or "", call.function.arguments or "")
-                for call in choice.delta.tool_calls or ()
-            ),
-            finish_reason=choice.finish_reason,
+            tool_calls=tuple(filter(None, (_piece(calls, call) for call in choice.delta.tool_calls or ()))),
+            finish_reason="tool_calls" if calls.any and choice.finish_reason == "stop" else choice.finish_reason,
             usage=usage,
             cost=cost,
             model=getattr(chunk, "model", None),
@@ -181,6 +179,10 @@ def _takes(member: Member, parameter: str) -> bool:
     """Say whether LiteLLM knows the provider to take a parameter of OpenAI's."""
     provider = member.params.get("custom_llm_provider")
     return parameter in (litellm().get_supported_openai_params(member.model, custom_llm_provider=provider) or ())
+
+
+def _piece(calls: OpenCalls, call: Any) -> ToolCallDelta | None:
+    return calls.piece(call.index, call.id or "", call.function.name or "", call.function.arguments or "")
 
 
 def _tool_call(call: Any) -> ToolCall:

@@ -10,9 +10,9 @@ from semcascade.abilities import Ability, abilities_of_model
 from semcascade.config import Member
 from semcascade.messages import Candidate, Request, Usage
 from semcascade.model_table import known_of
-from semcascade.transport.base import Transport
+from semcascade.transport.base import ToolCallDelta, Transport
 
-__all__ = ["MOST_SAMPLES", "TabledTransport", "request_body", "shared_out"]
+__all__ = ["MOST_SAMPLES", "OpenCalls", "TabledTransport", "request_body", "shared_out"]
 
 MOST_SAMPLES: Mapping[str, int] = {
     "openai": 64, "azure": 64, "hosted_vllm": 64, "gemini": 8, "vertex_ai": 8, "groq": 64, "deepseek": 64,
@@ -22,6 +22,44 @@ MOST_SAMPLES: Mapping[str, int] = {
 
 A provider of this list that sends fewer is asked again for the rest, and one that refuses `n` is asked one by one.
 """
+
+
+class OpenCalls:
+    """The tool calls that a stream has opened so far.
+
+    Some services give the calls no index, or all the same; a new id is a new call. An opening that comes again, or
+    whose name stands in every piece, opens nothing.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[tuple[int | None, str, str]] = []
+
+    @property
+    def any(self) -> bool:
+        """Whether any call was opened."""
+        return bool(self._open)
+
+    def piece(self, index: int | None, ident: str, name: str, arguments: str) -> ToolCallDelta | None:
+        """Return what a piece adds, under its call's place among the calls, or None where it adds nothing.
+
+        >>> calls = OpenCalls()
+        >>> calls.piece(0, "c1", "add", ""), calls.piece(0, "c1", "add", ""), calls.piece(0, "", "", "{}").arguments
+        (ToolCallDelta(index=0, id='c1', name='add', arguments=''), None, '{}')
+        """
+        place = self._place(index, ident)
+        if place is None:
+            self._open.append((index, ident, name))
+            return ToolCallDelta(len(self._open) - 1, ident, name, arguments)
+        if name == self._open[place][2]:
+            name = ""
+        return ToolCallDelta(place, "", name, arguments) if name or arguments else None
+
+    def _place(self, index: int | None, ident: str) -> int | None:
+        for place in reversed(range(len(self._open))):
+            known_index, known_ident, _ = self._open[place]
+            if ident == known_ident if ident and known_ident else index is None or index == known_index:
+                return place
+        return None
 
 
 class TabledTransport(Transport):

@@ -1,0 +1,251 @@
+"""OpenAI's chat wire format, both ways: what is sent for a request, and what replies and chunks mean.
+
+Whatever LiteLLM makes of a reply is made of it here: the two are tested against each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from semcascade.config import Member
+from semcascade.messages import Request, ToolCall, Usage, content_text
+from semcascade.transport.base import Delta, ToolCallDelta
+from semcascade.transport.openai_services import Endpoint
+from semcascade.transport.openai_shape import OpenCalls, request_body
+
+__all__ = ["ServiceError", "StreamReader", "answer", "choices_of", "headers", "misplaced", "payload", "usage_of"]
+
+_FOR_LITELLM = frozenset(
+    {"additional_drop_params", "allowed_openai_params", "custom_llm_provider", "drop_params", "extra_body",
+     "extra_headers", "organization"}
+)  # fmt: skip
+_FOR_MEMBERS = frozenset(
+    {"api_base", "api_key", "api_version", "base_url", "max_retries", "num_retries", "stream", "timeout"}
+)
+
+_FINISH_REASONS: Mapping[str, str] = {
+    "COMPLETE": "stop", "STOP": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop",
+    "MAX_TOKENS": "length", "max_tokens": "length", "tool_use": "tool_calls",
+    "SAFETY": "content_filter", "content_filtered": "content_filter", "refusal": "content_filter",
+    "sensitive": "content_filter",
+}  # fmt: skip
+"""Words of services that take OpenAI's interface but not all of its words."""
+
+_THOUGHT = (("<think>", "</think>"), ("<thinking>", "</thinking>"))
+
+
+class ServiceError(Exception):
+    """A service said what went wrong, by status or in its reply.
+
+    Args:
+        message: Its own words.
+        status: HTTP status, or the number that stands in the reply's error.
+        code: Its word for the error, e.g. "context_length_exceeded".
+        headers: Of the response.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, code: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message if status is None else f"status {status}: {message}")
+        self.status_code, self.code, self.headers = status, code, headers or {}
+
+
+# --- what is sent
+
+
+def misplaced(member: Member) -> str | None:
+    """Return the first of the member's parameters that belongs to the member itself, not into a request."""
+    return min(_FOR_MEMBERS & member.params.keys(), default=None)
+
+
+def payload(member: Member, request: Request, endpoint: Endpoint, more: Mapping[str, Any]) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        ValueError: If a parameter cannot be written as JSON.
+    """
+    settings = request_body(member, request)
+    body = {key: value for key, value in settings.items() if key not in _FOR_LITELLM and value is not None}
+    if endpoint.official and "max_tokens" in body:  # its reasoning models refuse the old name, the others take both
+        body.setdefault("max_completion_tokens", body.pop("max_tokens"))
+    body |= {"model": endpoint.model, **more, **(settings.get("extra_body") or {})}
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the request cannot be written as JSON: {error}") from error
+
+
+def headers(member: Member, request: Request, endpoint: Endpoint) -> dict[str, str]:
+    """Return a request's headers."""
+    found: dict[str, str] = {} if endpoint.key is None else {"Authorization": f"Bearer {endpoint.key}"}
+    for params in (member.params, request.params):
+        if params.get("organization"):
+            found["OpenAI-Organization"] = str(params["organization"])
+        found |= {str(name): str(value) for name, value in (params.get("extra_headers") or {}).items()}
+    return found
+
+
+# --- what comes back
+
+
+def choices_of(reply: Any) -> list[Mapping[str, Any]]:
+    """Return the choices of a whole reply.
+
+    Raises:
+        ServiceError: If the reply is an error, whatever its status.
+        ValueError: If there is none.
+    """
+    _refuse_error(reply)
+    choices = reply.get("choices") if isinstance(reply, Mapping) else None
+    if not choices or choices[0].get("message") is None:
+        raise ValueError("the reply has no choices; nothing was answered")
+    return [choice for choice in choices if choice.get("message") is not None]
+
+
+def answer(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a Candidate that one choice fills."""
+    message = choice["message"]
+    reasoning, text = _reasoning(message)
+    calls = tuple(_call(call) for call in message.get("tool_calls") or ())
+    return {
+        "text": text,
+        "reasoning": reasoning,
+        "tool_calls": calls,
+        "finish_reason": _finish_reason(choice.get("finish_reason") or "stop", called=bool(calls)),
+        "logprobs": _logprobs(choice) or None,
+    }
+
+
+def usage_of(reply: Mapping[str, Any]) -> tuple[Usage | None, float | None]:
+    """Return the tokens and the price in US dollars that a reply reports, None where it does not."""
+    usage = reply.get("usage")
+    if not isinstance(usage, Mapping) or not usage.get("prompt_tokens"):
+        return None, None
+    asked, said = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    output, reasoning = usage.get("completion_tokens") or 0, said.get("reasoning_tokens") or 0
+    if reasoning and usage.get("total_tokens") == usage["prompt_tokens"] + output + reasoning:
+        output += reasoning  # xAI counts them apart
+    cached = asked.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or usage.get("cached_tokens") or 0
+    cost = usage.get("cost")
+    counted = Usage(int(usage["prompt_tokens"]), int(output), int(cached), int(reasoning))
+    return counted, None if cost is None else float(cost)
+
+
+@dataclass(slots=True)
+class StreamReader:
+    """Turns the chunks of a stream into deltas, of the first choice only.
+
+    What ends an answer is told at its end, once, however often the service repeats it.
+    """
+
+    finish_reason: str | None = None
+    model: str | None = None
+    _usage: tuple[Usage | None, float | None] = (None, None)
+    _calls: OpenCalls = field(default_factory=OpenCalls)
+
+    def read(self, chunk: Any) -> Iterator[Delta]:
+        """Yield what a chunk adds.
+
+        Raises:
+            ServiceError: If the chunk is an error.
+            ValueError: If it is no chunk.
+        """
+        _refuse_error(chunk)
+        if not isinstance(chunk, Mapping):
+            raise ValueError(f"a chunk of the stream is a {type(chunk).__name__}")  # noqa: TRY004 - data, not code
+        self.model = chunk.get("model") or self.model
+        usage = usage_of(chunk)
+        if usage[0] is not None:
+            self._usage = usage
+        for choice in chunk.get("choices") or ():
+            if not choice.get("index"):
+                if choice.get("finish_reason"):
+                    self.finish_reason = choice["finish_reason"]
+                said = choice.get("delta") or choice.get("message") or {}  # a message: the service does not stream
+                delta = self._delta(choice, said)
+                if delta != Delta():
+                    yield delta
+
+    def end(self) -> Delta:
+        """Return the last delta.
+
+        Raises:
+            ServiceError: If the service ended the answer with an error.
+        """
+        if self.finish_reason == "error":
+            raise ServiceError("the service broke the answer off with an error")
+        reason = _finish_reason(self.finish_reason, called=self._calls.any) if self.finish_reason else None
+        usage, cost = self._usage
+        return Delta(finish_reason=reason, usage=usage, cost=cost, model=self.model)
+
+    def _delta(self, choice: Mapping[str, Any], delta: Mapping[str, Any]) -> Delta:
+        calls = tuple(filter(None, (_piece(self._calls, call) for call in delta.get("tool_calls") or ())))
+        text, reasoning = content_text(delta.get("content")), delta.get("reasoning_content") or delta.get("reasoning")
+        return Delta(text=text, reasoning=reasoning or "", tool_calls=calls, logprobs=_logprobs(choice))
+
+
+def _refuse_error(reply: Any) -> None:
+    error = reply.get("error") if isinstance(reply, Mapping) else None
+    if error:
+        raise error_in(reply)
+
+
+def error_in(reply: Any, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> ServiceError:
+    """Return the error that a reply tells of, in whichever of the usual shapes.
+
+    >>> str(error_in({"error": {"message": "no such model", "code": 404}}))
+    'status 404: no such model'
+    """
+    while isinstance(reply, list) and reply:
+        reply = reply[0]
+    error = reply.get("error", reply) if isinstance(reply, Mapping) else reply
+    if not isinstance(error, Mapping):
+        return ServiceError(str(error), status=status, headers=headers)
+    message = error.get("message") or error.get("detail") or json.dumps(error, ensure_ascii=False, default=str)
+    code = error.get("code")
+    if status is None and str(code).isdigit():
+        status = int(str(code))
+    kind = next((word for word in (code, error.get("type")) if isinstance(word, str) and word), "")
+    return ServiceError(str(message), status=status, code=kind, headers=headers)
+
+
+def _reasoning(message: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the reasoning and the text of a message, also where both come as one."""
+    text = content_text(message.get("content"))
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if reasoning:
+        return str(reasoning), text
+    for opening, closing in _THOUGHT:
+        if text.startswith(opening) and closing in text:
+            thought, _, said = text.removeprefix(opening).partition(closing)
+            return thought, said
+    return "", text
+
+
+def _call(call: Mapping[str, Any]) -> ToolCall:
+    function = call["function"]
+    arguments = function.get("arguments") or "{}"
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return ToolCall(function.get("name") or "", arguments, call.get("id") or "")
+
+
+def _piece(calls: OpenCalls, call: Mapping[str, Any]) -> ToolCallDelta | None:
+    function = call.get("function") or {}
+    return calls.piece(
+        call.get("index"), call.get("id") or "", function.get("name") or "", function.get("arguments") or ""
+    )
+
+
+def _finish_reason(reason: str, *, called: bool) -> str:
+    known = _FINISH_REASONS.get(reason, reason)
+    return "tool_calls" if called and known == "stop" else known
+
+
+def _logprobs(choice: Mapping[str, Any]) -> tuple[float, ...]:
+    content: Sequence[Mapping[str, Any]] = (choice.get("logprobs") or {}).get("content") or ()
+    return tuple(float(token["logprob"]) for token in content if token.get("logprob") is not None)
