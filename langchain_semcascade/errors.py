@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from langchain_core import exceptions as core
 
+from semcascade.config import Member
 from semcascade.errors import (
     AuthenticationError,
     BadRequestError,
@@ -26,7 +27,10 @@ from semcascade.errors import (
     MemberTimeoutError,
     ModelNotFoundError,
     RateLimitError,
+    ServerError,
 )
+from semcascade.provider_errors import provider_error
+from semcascade.redaction import redact
 
 __all__ = [
     "ChatAuthenticationError",
@@ -41,6 +45,7 @@ __all__ = [
     "ChatRateLimitError",
     "ChatServerError",
     "ChatTimeoutError",
+    "member_error",
     "translated",
 ]
 
@@ -106,6 +111,19 @@ _KINDS: tuple[tuple[type[MemberError], type[CascadeError]], ...] = (
 )
 """The first that fits; subclasses stand before their bases."""
 
+_OF_MEMBERS: tuple[tuple[type[core.ModelError], type[MemberError]], ...] = (
+    (core.ModelAuthenticationError, AuthenticationError),
+    (core.ModelPermissionDeniedError, AuthenticationError),
+    (core.ModelNotFoundError, ModelNotFoundError),
+    (core.ContextOverflowError, ContextOverflowError),
+    (core.ModelInvalidRequestError, BadRequestError),
+    (core.ModelRateLimitError, RateLimitError),
+    (core.ModelTimeoutError, MemberTimeoutError),
+    (core.ModelConnectionError, ConnectionFailedError),
+    (core.ModelAPIError, ServerError),
+)
+"""What a chat model that is a member raises, as the core's; the first that fits."""
+
 _FORBIDDEN = 403
 
 
@@ -130,6 +148,16 @@ def translated() -> Iterator[None]:
         last = error.failures[-1] if error.failures else None
         kind = ChatDeadlineError if isinstance(error, DeadlineExceededError) else _kind(last)
         raise _as(kind, error, failures=error.failures, decision=error.decision) from last
+
+
+def member_error(error: Exception, member: Member) -> MemberError:
+    """Return what a chat model raised as an error of the member that it is."""
+    kind = next((ours for theirs, ours in _OF_MEMBERS if isinstance(error, theirs)), None)
+    if kind is None or isinstance(error, MemberError):
+        return provider_error(error, member)
+    status = _FORBIDDEN if isinstance(error, core.ModelPermissionDeniedError) else None
+    said = redact(str(error), member.secrets()) or type(error).__name__
+    return kind(said[:600], member=member.name, status=status)
 
 
 def _kind(error: MemberError | None) -> type[CascadeError]:

@@ -13,7 +13,7 @@ from semcascade.model_table import known_of
 if TYPE_CHECKING:
     from semcascade.engine.cascade import Cascade
 
-__all__ = ["combined_profile"]
+__all__ = ["abilities_in", "combined_profile"]
 
 _WORDS: Mapping[Ability, str] = {
     "images": "image_inputs",
@@ -45,3 +45,12 @@ def combined_profile(cascade: Cascade) -> ModelProfile:
     if profile:
         profile["text_inputs"] = profile["text_outputs"] = True
     return cast("ModelProfile", profile)
+
+
+def abilities_in(profile: Mapping[str, Any]) -> dict[Ability, bool]:
+    """Return what a chat model's profile says that it can do.
+
+    >>> abilities_in({"tool_calling": True, "max_input_tokens": 10})
+    {'tools': True}
+    """
+    return {name: bool(profile[word]) for name, word in _WORDS.items() if profile.get(word) is not None}

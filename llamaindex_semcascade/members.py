@@ -21,6 +21,7 @@ from semcascade.abilities import Ability
 from semcascade.config import Member
 from semcascade.errors import BadRequestError
 from semcascade.messages import Candidate, Request, ToolCall, Usage
+from semcascade.transport.adoption import with_models_as_members
 from semcascade.transport.base import Delta, Transport
 from semcascade.transport.recorded import whole
 
@@ -28,27 +29,15 @@ __all__ = ["LLMTransport", "with_llms_as_members"]
 
 
 def with_llms_as_members(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Transport]]:
-    """Replace the LLMs among the members of `ensemble`, `target` and `tiers`.
+    """Replace the LLMs among the members of `ensemble`, `target` and `tiers`; see `with_models_as_members`."""
+    return with_models_as_members(settings, _as_member, prefix="llamaindex")
 
-    Returns:
-        The settings, where each LLM is a member that names a transport, and these transports by their names.
-    """
-    transports: dict[str, Transport] = {}
 
-    def replaced(value: Any) -> Any:
-        if isinstance(value, LLM):
-            name = _name(value)
-            transport = f"llamaindex-{len(transports) + 1}"
-            transports[transport] = LLMTransport(value)
-            return {"model": f"llamaindex/{name}", "name": name, "transport": transport}
-        if isinstance(value, Mapping):
-            if isinstance(value.get("model"), LLM):
-                return {**replaced(value["model"]), **{key: given for key, given in value.items() if key != "model"}}
-            return {key: replaced(given) if key == "members" else given for key, given in value.items()}
-        return [replaced(item) for item in value] if isinstance(value, list | tuple) else value
-
-    members = {key: replaced(value) for key, value in settings.items() if key in {"ensemble", "target", "tiers"}}
-    return {**settings, **members}, transports
+def _as_member(value: object) -> tuple[dict[str, Any], Transport] | None:
+    if not isinstance(value, LLM):
+        return None
+    name = _name(value)
+    return {"model": f"llamaindex/{name}", "name": name}, LLMTransport(value)
 
 
 def _name(llm: LLM) -> str:

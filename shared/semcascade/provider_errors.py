@@ -151,11 +151,16 @@ def _status(chain: list[BaseException]) -> int | None:
     """Return the HTTP status, or the number that stands in its place in an error within a reply."""
     invented = any(type(link).__name__ in _INVENTED for link in chain)
     for link in chain:
-        status = None if invented else getattr(link, "status_code", None)
-        if status is None and type(link).__name__ == "APIError":  # an error that came as a chunk of a stream
-            status = getattr(link, "code", None)
-        if isinstance(status, int | str) and str(status).isdigit():
-            return int(status)
+        statuses = (
+            []
+            if invented
+            else [getattr(owner, "status_code", None) for owner in (link, getattr(link, "response", None))]
+        )
+        if type(link).__name__ == "APIError":  # an error that came as a chunk of a stream
+            statuses.append(getattr(link, "code", None))
+        for status in statuses:
+            if isinstance(status, int | str) and str(status).isdigit():
+                return int(status)
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import warnings
 
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -308,6 +309,34 @@ def test_retries_fallbacks_and_configurable_fields(scripted):
     assert strict.invoke(ASK).response_metadata["semcascade"]["accepted"] is False
 
 
+def test_equal_settings_share_a_ledger_however_often_they_are_configured(scripted):
+    """LangChain rebuilds the model at every call; what was spent must not be forgotten over it."""
+    model = scripted(("4", "4", "5"), threshold=0.4)
+    fields = {"threshold": ConfigurableField(id="threshold"), "temperature": ConfigurableField(id="temperature")}
+    configurable = model.configurable_fields(**fields)
+    for _ in range(3):
+        configurable.with_config(configurable={"threshold": 0.95}).invoke(ASK)
+    configurable.with_config(configurable={"temperature": 0.5}).invoke(ASK)
+    strict = model.model_copy(update={"threshold": 0.95})
+    assert (strict.cascade.ledger.summary().queries, model.cascade.ledger.summary().queries) == (3, 1)
+    assert copy.deepcopy(strict).cascade.ledger.summary().queries == 0, "a copy keeps its own accounts"
+
+
+def test_an_escalation_rate_remembers_when_it_is_configured(scripted):
+    configurable = scripted(("4", "4", "5")).configurable_fields(escalation_rate=ConfigurableField(id="rate"))
+    half = configurable.with_config(configurable={"rate": 0.5})
+    deferred = [not half.invoke(ASK).response_metadata["semcascade"]["accepted"] for _ in range(20)]
+    assert deferred == [True] * 10 + [False] * 10, "ten scores below the first threshold, then the rate is made up for"
+
+
+def test_configurable_alternatives(scripted):
+    model = scripted("4").configurable_alternatives(
+        ConfigurableField(id="model"), default_key="all", strict=scripted(DIFFER)
+    )
+    assert model.invoke(ASK).text == "4"
+    assert model.with_config(configurable={"model": "strict"}).invoke(ASK).text == "four, says the large one"
+
+
 def test_tokens_are_counted_without_a_tokenizer_from_the_network(scripted):
     model = scripted()
     assert model.get_num_tokens("x" * 40) == 10
@@ -365,7 +394,7 @@ def test_copies_answer_as_the_original_does(scripted, secretive):
 
 def test_load_restores_what_dumps_wrote(secretive):
     data = dumpd(secretive)
-    with pytest.warns(match="beta"):
+    with warnings.catch_warnings(action="ignore"):  # that it is beta, which is said once a process
         restored = load(
             data,
             allowed_objects=[ChatSemCascade],

@@ -8,11 +8,11 @@ import importlib
 import importlib.resources
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from semcascade.abilities import ABILITIES, Ability
 from semcascade.config import Member
@@ -28,13 +28,14 @@ from semcascade.transport.base import Delta, Transport, configured_price
 from semcascade.transport.local import fetch, wire
 from semcascade.transport.local.catalogue import LocalModel, resolve
 from semcascade.transport.local.runtime import Server, ServerSettings, require_runtime, shared_runtime
+from semcascade.transport.threads import in_daemon_thread
 
 if TYPE_CHECKING:
     import aiohttp
 
 __all__ = ["LocalTransport"]
 
-T = TypeVar("T")
+_THREAD = "semcascade-local"
 
 _FAILED_FOR_S = 10.0
 """How long a failed fetch counts as failed before it is tried anew."""
@@ -152,13 +153,13 @@ class LocalTransport(Transport):
 
     async def aclose(self) -> None:
         """Stop the models that no other transport uses."""
-        await _in_daemon_thread(lambda: shared_runtime().release(self))
+        await in_daemon_thread(lambda: shared_runtime().release(self), name=_THREAD)
 
     async def _server(self, member: Member) -> Server:
         """Return the member's running model, fetched and started if need be."""
         weights = _resolve(member)
         try:
-            return await _in_daemon_thread(lambda: self._start(weights))
+            return await in_daemon_thread(lambda: self._start(weights), name=_THREAD)
         except LocalModelError as error:
             raise MemberError(str(error), member=member.name) from error
 
@@ -246,32 +247,3 @@ async def _failures(member: Member, timeout: float) -> AsyncIterator[None]:
             f"the model's process broke off ({type(error).__name__}); it is started anew when asked again",
             member=member.name,
         ) from error
-
-
-async def _in_daemon_thread(work: Callable[[], T]) -> T:
-    """Run blocking work beside the event loop.
-
-    Not in the loop's own thread pool: a program that is interrupted would wait there for a download to end.
-    """
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if outcome.cancelled():
-            return
-        if error is not None:
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as raised:  # noqa: BLE001 - crosses to the waiting task
-            error = raised
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="semcascade-local", daemon=True).start()
-    return await outcome
