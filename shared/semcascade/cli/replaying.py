@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from semcascade.cli import terminal
 
-__all__ = ["FORMS", "cascade_of", "replay_options", "tell_skipped"]
+if TYPE_CHECKING:
+    from semcascade.evaluation import Row
+
+__all__ = ["FORMS", "RowFile", "cascade_of", "replay_options", "tell_skipped"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -101,6 +104,22 @@ def _recorded(path: Path) -> list[dict[str, Any]]:
 
 def _split(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+class RowFile:
+    """The rows of a file, which can be gone through more than once without being held in memory.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Row]:
+        from semcascade.evaluation import read_rows
+
+        return read_rows(self._path)
 
 
 def tell_skipped(path: Path) -> Callable[[str], None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,7 +33,7 @@ from semcascade.similarity import (
     standing_in,
 )
 
-__all__ = ["Scored", "TierScorer"]
+__all__ = ["Scored", "TierScorer", "evidence_of"]
 
 _FROM_ANSWERS = frozenset({"logprobs", "sentences"})
 """What signals may need that comes with the answers, not from comparing them."""
@@ -111,7 +111,7 @@ class TierScorer:
         judged = await self._judge(query, answers, places, comparison, usable)
         choice = judged.choice if judged else self._choose(answers, comparison, agreement, usable)
         signal = get_signal(effective_signal(self.signal.name, choice))
-        evidence = await _evidence(signal, comparison, choice, answers)
+        evidence = await evidence_of([signal], comparison, choice, answers)
         score = Score(judged.reliability, judged.reliability) if judged else signal.score(evidence)
         verdict = self._decide(score, comparison, answers[choice.index], choice, usable)
         return Scored(
@@ -209,10 +209,12 @@ def _left_out(answers: Sequence[Candidate], misfits: Sequence[str | None]) -> tu
     )
 
 
-async def _evidence(signal: Signal, comparison: Comparison, choice: Choice, answers: Sequence[Candidate]) -> Evidence:
-    """Gather what signals look at; what takes work only where this signal wants it."""
+async def evidence_of(
+    signals: Iterable[Signal], comparison: Comparison, choice: Choice, answers: Sequence[Candidate]
+) -> Evidence:
+    """Gather what signals look at; what takes work only where one of them wants it."""
     sentences = None
-    if "sentences" in signal.needs | signal.uses:
+    if any("sentences" in signal.needs | signal.uses for signal in signals):
         sentences = _sentences(answers) if is_brief(answers) else await asyncio.to_thread(_sentences, answers)
     logprobs = tuple(answer.logprobs or None for answer in answers)
     return Evidence(

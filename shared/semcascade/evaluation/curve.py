@@ -123,41 +123,54 @@ class Outcome:
         >>> outcome.curve.rate.tolist(), outcome.curve.quality.tolist()
         ([0.0, 0.5, 1.0], [0.5, 1.0, 1.0])
         """
-        at, quality, cost, deferred = self._moves()
-        values, group = np.unique(at, return_inverse=True)
+        moves = self.moves
+        values, group = np.unique(moves.at, return_inverse=True)
         unit = self.cost[-1].mean() or 1.0
-        rise = [np.bincount(group, weights=change) / len(self) for change in (deferred, cost / unit, quality)]
+        changes = (moves.deferred, moves.cost / unit, moves.quality)
+        rise = [np.bincount(group, weights=change) / len(self) for change in changes]
         start = (0.0, self.cost[0].mean() / unit, self.quality[0].mean())
         rate, spent, good = (np.concatenate([[a], a + np.cumsum(step)]) for a, step in zip(start, rise, strict=True))
         return Curve(np.append(values, np.inf), np.minimum(rate, 1.0), spent, good)
 
-    def _moves(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Return when rows move on as the threshold rises past a value, and what each move changes.
+    @cached_property
+    def moves(self) -> Moves:
+        """When rows move on to a later tier.
 
         A tier that is no surer than one before it is passed by: whenever it would accept, that one has.
         """
         tiers, n = self.reliability.shape
         sure = np.where(np.isnan(self.reliability), -np.inf, self.reliability)
         paid = np.cumsum(self.cost, axis=0)
-        here = np.zeros(n, dtype=np.intp)
-        best = sure[0].copy()
-        rows = np.arange(n)
-        moves = []
+        here, best, rows = np.zeros(n, dtype=np.intp), sure[0].copy(), np.arange(n)
+        found = []
         for tier in range(1, tiers + 1):
             onward = rows if tier == tiers else np.flatnonzero(sure[tier] > best)
             before = here[onward]
-            moves.append(
-                (
-                    best[onward],
-                    self.quality[tier, onward] - self.quality[before, onward],
-                    paid[tier, onward] - paid[before, onward],
-                    np.full(len(onward), float(tier == tiers)),
-                )
-            )
+            better = self.quality[tier, onward] - self.quality[before, onward]
+            dearer = paid[tier, onward] - paid[before, onward]
+            found.append((onward, best[onward], better, dearer, np.full(len(onward), float(tier == tiers))))
             if tier < tiers:
                 here[onward], best[onward] = tier, sure[tier, onward]
-        at, quality, cost, deferred = (np.concatenate(part) for part in zip(*moves, strict=True))
-        return at, quality, cost, deferred
+        return Moves(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Rows that move on to a later tier as the threshold rises past a value, and what that changes; all of shape (m,).
+
+    Attributes:
+        row: Which row.
+        at: Past which threshold.
+        quality: By how much its quality rises.
+        cost: By how much its cost rises.
+        deferred: 1 where it moves to the target, else 0.
+    """
+
+    row: npt.NDArray[np.intp]
+    at: FloatArray
+    quality: FloatArray
+    cost: FloatArray
+    deferred: FloatArray
 
 
 def auc(outcome: Outcome) -> float:

@@ -20,7 +20,7 @@ from semcascade.evaluation.curve import (
     oracle_auc,
     random_auc,
 )
-from semcascade.evaluation.measures import effective_members, intervals_of, reach
+from semcascade.evaluation.measures import Resampled, effective_members, interval, reach
 from semcascade.evaluation.observed import Observed, observe
 from semcascade.evaluation.prices import MEMBER_COST, TARGET_COST, Prices
 from semcascade.evaluation.rows import Row
@@ -99,6 +99,11 @@ class Evaluation:
         name, quality = self.best_member
         return asdict(self) | {"best_member": {"name": name, "quality": quality}}
 
+    def _repr_html_(self) -> str:
+        from semcascade.evaluation.notebook import evaluation_html
+
+        return evaluation_html(self)
+
 
 async def evaluate(
     rows: Iterable[Row],
@@ -140,7 +145,8 @@ async def evaluate(
 def assess(observed: Observed, prices: Prices, *, seed: int = 0) -> Evaluation:
     """Return what the decisions that were observed are worth."""
     outcome = observed.outcome(prices)
-    gain_ci, chord_ci = intervals_of(outcome, gain, chord_gain, seed=seed)
+    drawn = Resampled.of(outcome, seed=seed)
+    chord_ci = interval(drawn.chord_gain)
     possible = oracle_auc(outcome) - random_auc(outcome)
     reached = reach(outcome, 0.99, seed=seed)
     best = observed.best_member
@@ -157,7 +163,7 @@ def assess(observed: Observed, prices: Prices, *, seed: int = 0) -> Evaluation:
         auc_random=random_auc(outcome),
         auc_oracle=oracle_auc(outcome),
         gain=gain(outcome),
-        gain_ci=gain_ci,
+        gain_ci=interval(drawn.gain),
         oracle_share=gain(outcome) / possible if possible > 1e-12 else None,
         chord_gain=chord_gain(outcome),
         chord_gain_ci=chord_ci,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from semcascade.evaluation.curve import FloatArray, Outcome
 
-__all__ = ["DRAWS", "Reached", "bootstrap", "cheapest_threshold", "effective_members", "interval", "reach"]
+__all__ = ["Reached", "Resampled", "cheapest_threshold", "effective_members", "interval", "reach"]
 
 DRAWS = 500
 """Bootstrap draws behind an interval."""
@@ -32,14 +32,56 @@ class Reached:
     share: float | None
 
 
-def bootstrap(outcome: Outcome, *, draws: int = DRAWS, seed: int = 0) -> Iterator[Outcome]:
-    """Yield outcomes of rows drawn with replacement (Efron 1979)."""
-    rng = np.random.default_rng(seed)
-    for _ in range(draws):
-        yield outcome.take(rng.integers(0, len(outcome), len(outcome)))
+@dataclass(frozen=True)
+class Resampled:
+    """Deferral curves of rows drawn with replacement (Efron 1979), one a draw.
+
+    Attributes:
+        rate: (draws, m) deferral rates.
+        quality: (draws, m) mean qualities there.
+        member: (draws,) mean quality of the best single member.
+    """
+
+    rate: FloatArray
+    quality: FloatArray
+    member: FloatArray
+
+    @classmethod
+    def of(cls, outcome: Outcome, *, draws: int = DRAWS, seed: int = 0) -> Self:
+        """Draw as many rows as there are, many times; the same seed draws the same rows for every signal."""
+        n = len(outcome)
+        counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws) / n
+        moves = outcome.moves
+        order = np.argsort(moves.at, kind="stable")
+        _, starts = np.unique(moves.at[order], return_index=True)
+        weights = counts[:, moves.row[order]]
+        rate = np.cumsum(np.add.reduceat(weights * moves.deferred[order], starts, axis=1), axis=1)
+        better = np.cumsum(np.add.reduceat(weights * moves.quality[order], starts, axis=1), axis=1)
+        zero, first = np.zeros((draws, 1)), (counts @ outcome.quality[0])[:, None]
+        return cls(np.hstack([zero, rate]), np.hstack([first, first + better]), counts @ outcome.member_quality)
+
+    @property
+    def auc(self) -> FloatArray:
+        """(draws,) areas under the curves."""
+        return np.asarray(((self.quality[:, 1:] + self.quality[:, :-1]) / 2 * np.diff(self.rate, axis=1)).sum(axis=1))
+
+    @property
+    def gain(self) -> FloatArray:
+        """(draws,) areas above random deferral."""
+        return np.asarray(self.auc - (self.quality[:, 0] + self.quality[:, -1]) / 2)
+
+    @property
+    def chord_gain(self) -> FloatArray:
+        """(draws,) areas above the best single member mixed at random with the target."""
+        return np.asarray(self.auc - (self.member + self.quality[:, -1]) / 2)
+
+    def at_rate(self, rates: FloatArray) -> FloatArray:
+        """Return (draws, rates) the qualities at deferral rates."""
+        curves = zip(self.rate, self.quality, strict=True)
+        return np.array([np.interp(rates, rate, quality) for rate, quality in curves])
 
 
-def interval(values: list[float]) -> tuple[float, float]:
+def interval(values: FloatArray) -> tuple[float, float]:
     """Return the 95 % percentile interval of bootstrap values."""
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
@@ -94,9 +136,3 @@ def effective_members(errors: FloatArray) -> float:
     correlation = np.atleast_2d(np.corrcoef(errors[:, varying], rowvar=False))
     rho = float(correlation[np.triu_indices_from(correlation, k=1)].mean())
     return float(n / (1 + (n - 1) * max(rho, 0.0)))
-
-
-def intervals_of(outcome: Outcome, *measures: Callable[[Outcome], float], seed: int = 0) -> list[tuple[float, float]]:
-    """Return the 95 % bootstrap interval of each measure, all from the same draws."""
-    values = [[measure(draw) for measure in measures] for draw in bootstrap(outcome, seed=seed)]
-    return [interval(list(column)) for column in zip(*values, strict=True)]

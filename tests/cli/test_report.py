@@ -1,0 +1,54 @@
+"""`semcascade report`."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.evaluation.rows import questions
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "sums.jsonl"
+    rows = [
+        {"id": row.id, "task": row.task, "input": row.messages[0]["content"], "scores": dict(row.scores),
+         "outputs": {name: answer.text for name, answer in row.answers.items()}}
+        for row in questions(40)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**rows[0], "id": "no scores", "scores": {}}]))
+    return path
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "semcascade", "report", *map(str, arguments)],
+        capture_output=True, text=True, check=False, env={"PATH": "", "NO_COLOR": "1"},
+    )  # fmt: skip
+
+
+def test_a_page_is_written_and_what_was_left_out_is_told(data, tmp_path):
+    pytest.importorskip("altair", reason="the report's extra is not installed")
+    out = tmp_path / "page.html"
+    done = run(data, "--ensemble", "small,other,third", "--target", "large", "--out", out)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "1 of 41 rows are not labelled" in done.stderr
+    assert f"wrote {out}" in done.stderr
+    page = out.read_text(encoding="utf-8")
+    assert "<h1>sums</h1>" in page
+    assert "40 questions" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--out", "x.html"), "does not say who is the target"),
+        (("--ensemble", "small,nobody", "--target", "large", "--out", "x.html"), "nobody"),
+        (("--ensemble", "small,other", "--target", "large"), "--out"),
+    ],
+)
+def test_bad_usage_exits_with_2(data, arguments, words):
+    done = run(data, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
