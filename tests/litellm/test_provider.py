@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from semcascade import Cascade, ConfigError, ScriptedTransport
 from semcascade._litellm import litellm
-from semcascade.errors import CascadeError, DeadlineExceededError, ServerError
+from semcascade.errors import BudgetExceededError, CascadeError, DeadlineExceededError, ServerError
 from semcascade.litellm import PROVIDER, provider, register, registered, unregister
 from tests.litellm.helpers import MEMBERS, SCATTERED, WAYS, WEATHER, ask, decision, members, text
 from tests.support.openai_server import Delay, OpenAIServer, Reply, Stall, Status, closed_address
@@ -53,6 +53,7 @@ class TestAnswers:
         asked, said = server.tokens()
         assert response._hidden_params["response_cost"] == pytest.approx(asked * 1e-6 + said * 2e-6)
         assert decision(response)["accepted"] is accepted
+        assert response.choices[0].message.provider_specific_fields["semcascade"] == decision(response)
         assert len(decision(response)["candidates"]) == len(server.asked()) == (3 if accepted else 4)
 
     def test_an_unknown_cost_stays_unknown(self, server, way):
@@ -202,6 +203,12 @@ class TestErrors:
         scripted()
         with pytest.raises(litellm().BadRequestError, match=said):
             ask("completion", "test", QUESTION, **options)
+
+    def test_a_spent_budget_is_a_rate_limit(self, server):
+        register("test", **members(server), budget={"query": {"calls": 2}})
+        with pytest.raises(litellm().RateLimitError) as caught:
+            ask("completion", "test", QUESTION)
+        assert isinstance(caught.value.__cause__, BudgetExceededError)
 
     def test_secrets_stay_out(self, server):
         server.fail("big", Status(401, message="bad key sk-abcdefghijklmnopqrstuvwx"))

@@ -13,6 +13,7 @@ from semcascade._litellm import litellm
 from semcascade.errors import (
     AuthenticationError,
     BadRequestError,
+    BudgetExceededError,
     CascadeError,
     ConfigError,
     ConnectionFailedError,
@@ -23,6 +24,7 @@ from semcascade.errors import (
     MemberBudgetError,
     MemberTimeoutError,
     ModelNotFoundError,
+    NotAskedError,
     RateLimitError,
     SemcascadeError,
 )
@@ -33,6 +35,9 @@ _KINDS: tuple[tuple[type[SemcascadeError], str], ...] = (
     (ConfigError, "NotFoundError"),
     (InputError, "BadRequestError"),
     (DeadlineExceededError, "Timeout"),
+    (BudgetExceededError, "RateLimitError"),
+    (MemberBudgetError, "RateLimitError"),
+    (NotAskedError, "ServiceUnavailableError"),
     (ContextOverflowError, "ContextWindowExceededError"),
     (ContentFilterError, "ContentPolicyViolationError"),
     (BadRequestError, "BadRequestError"),
@@ -58,7 +63,7 @@ def litellm_errors(model: str) -> Iterator[None]:
 
 def _as_litellm(error: SemcascadeError, model: str) -> Exception:
     telling = error
-    if isinstance(error, CascadeError) and not isinstance(error, DeadlineExceededError) and error.failures:
+    if type(error) is CascadeError and error.failures:
         telling = error.failures[-1]
     name = next(name for kind, name in _KINDS if isinstance(telling, kind))
     new: Any = getattr(litellm(), name)(message=str(error), model=model, llm_provider="semcascade")

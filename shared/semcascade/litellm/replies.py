@@ -23,19 +23,20 @@ _DECISION = "semcascade"
 def filled(response: Any, model: str, result: Result) -> Any:
     """Fill in the response that LiteLLM has made ready, and return it.
 
-    The decision stands in `_hidden_params["semcascade"]`, as plain data.
+    The decision stands in `_hidden_params["semcascade"]`, as plain data; and, for who asks a proxy, beside the message.
     """
-    candidate, cost = result.candidate, result.decision.cost
+    candidate, cost, told = result.candidate, result.decision.cost, {_DECISION: result.decision.to_dict()}
     message = litellm().Message(
         content=candidate.text if candidate.text or not candidate.tool_calls else None,
         tool_calls=[call.to_openai() | {"id": call.id or _new_id()} for call in candidate.tool_calls] or None,
         reasoning_content=candidate.reasoning or None,
+        provider_specific_fields=told,
     )
     response.model = _full(model)
     response.choices = [litellm().Choices(index=0, message=message, finish_reason=_finish_reason(candidate))]
     if candidate.usage is not None:
         response.usage = _usage(candidate.usage, cost)
-    response._hidden_params[_DECISION] = result.decision.to_dict()
+    response._hidden_params.update(told)
     if cost is not None:
         response._hidden_params["response_cost"] = cost
     return response
