@@ -205,7 +205,7 @@ class TestErrors:
             ask("completion", "test", QUESTION, **options)
 
     def test_a_spent_budget_is_a_rate_limit(self, server):
-        register("test", **members(server), budget={"query": {"calls": 2}})
+        register("test", **members(server), budget={"query": {"tokens": 1}})
         with pytest.raises(litellm().RateLimitError) as caught:
             ask("completion", "test", QUESTION)
         assert isinstance(caught.value.__cause__, BudgetExceededError)
