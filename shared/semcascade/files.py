@@ -15,7 +15,7 @@ except ImportError:  # Windows: one writer a file
 else:
     _HAS_LOCKS = True
 
-__all__ = ["drop_broken_line", "locked", "replacing"]
+__all__ = ["append_line", "drop_broken_line", "locked", "replacing"]
 
 _PIECE = 64 * 1024
 
@@ -35,6 +35,22 @@ def locked(file: BinaryIO, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def append_line(file: BinaryIO, line: bytes) -> int:
+    """Append a line, whole or not at all, to an unbuffered file; return the byte that it begins at.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    at, rest = file.seek(0, os.SEEK_END), memoryview(line)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        file.truncate(at)
+        raise
+    return at
 
 
 def drop_broken_line(file: BinaryIO) -> int:

@@ -4,7 +4,7 @@ A run is a JSONL file in UTF-8. `semcascade record` writes it, `RecordedTranspor
 decisions are logged in it. Its first line is the header, every other line is one conversation:
 
     {"semcascade_run": 1, "kind": "run", "members": {name: settings}, "tiers": [[name, ...], ...], "target": name,
-     "created": "2026-11-22T00:00:00+00:00", "library": "0.1.0"}
+     "created": "2026-11-22T00:00:00+00:00", "library": "0.1.0", "quality": ""}
     {"id": text, "messages": [...], "answers": {name: answer, or [answer, ...] of several samples}, ...}
 
 A line may also hold `tools` and `response_format` (OpenAI's shape), `reference` (a text or several), `task`, `scores`
@@ -57,6 +57,7 @@ class Header:
         kind: "run", or "log" of production decisions: then not every member answered every row.
         created: When, in ISO 8601.
         library: Version of semcascade that wrote it.
+        quality: Where the scores come from: `by` of `semcascade.evaluation.quality`; "" where that is not known.
     """
 
     members: Mapping[str, Mapping[str, Any]]
@@ -65,6 +66,7 @@ class Header:
     kind: str = "run"
     created: str = ""
     library: str = ""
+    quality: str = ""
 
     @classmethod
     def of(cls, config: CascadeConfig, *, kind: str = "run") -> Self:
@@ -105,7 +107,7 @@ class Header:
         target = data.get("target")
         if not isinstance(target, str):
             raise InputError("'target' is missing or not a name", field=where)
-        about = {key: str(data.get(key, "")) for key in ("kind", "created", "library")}
+        about = {key: str(data.get(key, "")) for key in ("kind", "created", "library", "quality")}
         return cls(members=members, tiers=tuple(tuple(tier) for tier in tiers), target=target, **about)
 
 

@@ -20,6 +20,7 @@ from semcascade.cli.failures import OK, debugging, exit_code, explain
 from semcascade.cli.models import models
 from semcascade.cli.record import record
 from semcascade.cli.report import report
+from semcascade.cli.score import score
 from semcascade.cli.secrecy import Secrecy
 
 __all__ = ["app", "run"]
@@ -45,7 +46,7 @@ def app() -> None:
     """Ask cheap models first, trust them when they agree in meaning, defer to a large one when they scatter."""
 
 
-for command in (ask, doctor, evaluate, models, record, report):
+for command in (ask, doctor, evaluate, models, record, report, score):
     app.add_command(command)
 
 

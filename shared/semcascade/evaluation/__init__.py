@@ -5,8 +5,20 @@ from semcascade.evaluation.prompts import read_prompts
 from semcascade.evaluation.recording import Recording, arecord, record
 from semcascade.evaluation.replay import replay
 from semcascade.evaluation.rows import Row, complete_rows, read_rows
+from semcascade.evaluation.scoring import Scoring, score_file, score_rows
 
 __all__ = [
-    "Evaluation", "Recording", "Row", "arecord", "complete_rows", "evaluate", "read_prompts", "read_rows", "record",
+    "Evaluation",
+    "Recording",
+    "Row",
+    "Scoring",
+    "arecord",
+    "complete_rows",
+    "evaluate",
+    "read_prompts",
+    "read_rows",
+    "record",
     "replay",
-]  # fmt: skip
+    "score_file",
+    "score_rows",
+]

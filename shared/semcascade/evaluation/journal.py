@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from semcascade.errors import InputError
 from semcascade.evaluation.prompts import content_key
-from semcascade.files import drop_broken_line, locked, replacing
+from semcascade.files import append_line, drop_broken_line, locked, replacing
 from semcascade.messages import Candidate
 from semcascade.run_form import Header, Object, answer_from, answer_to, journal_of, json_line, object_of, read_lines
 
@@ -159,13 +159,9 @@ class Journal:
 
     def _append(self, row_id: str, entry: Mapping[str, Any]) -> None:
         with self._guard:
-            at = self._file.seek(0, os.SEEK_END)
             try:
-                line = memoryview(json_line(entry))
-                while line:
-                    line = line[self._file.write(line) :]
+                at = append_line(self._file, json_line(entry))
             except OSError as error:
-                self._file.truncate(at)
                 raise InputError(f"cannot write {self._side}: {error.strerror or error}", field="out") from error
             self._in_journal.setdefault(row_id, []).append(at)
             if time.monotonic() - self._flushed > _FLUSH_S:
@@ -201,8 +197,7 @@ class Journal:
             if not isinstance(row_id, str):
                 raise InputError("this is not a line of a journal", field=where)
             self._in_journal.setdefault(row_id, []).append(at)
-        os.lseek(self._file.fileno(), 0, os.SEEK_END)
-        self._file.write(json_line(self.header.to_dict()))
+        append_line(self._file, json_line(self.header.to_dict()))
 
     def _take(self, earlier: Header, where: str) -> None:
         """Add who was asked before; a member that was asked with other settings is another member."""
@@ -219,6 +214,7 @@ class Journal:
             self.header,
             members={**earlier.members, **self.header.members},
             created=earlier.created or self.header.created,
+            quality=earlier.quality,
         )
 
 

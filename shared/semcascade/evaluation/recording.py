@@ -20,10 +20,10 @@ from semcascade.engine.loop import EngineLoop
 from semcascade.engine.samples import ask_samples
 from semcascade.engine.transports import Transports
 from semcascade.errors import ConfigError
-from semcascade.evaluation.budget import Budget
 from semcascade.evaluation.journal import Journal
 from semcascade.evaluation.prompts import Prompts, prompt_to
 from semcascade.evaluation.rows import Row
+from semcascade.evaluation.spending import Spending
 from semcascade.messages import Candidate, Request
 from semcascade.run_form import Header
 from semcascade.transport.base import Transport
@@ -98,7 +98,7 @@ def record(
         config: The cascade whose members are asked.
         out: The run; see `semcascade.run_form`.
         concurrency: Prompts under way at once; each asks all its members at once.
-        max_cost: US dollars for the whole run; no prompt is begun that may pass it. See `Budget`.
+        max_cost: US dollars for the whole run; no prompt is begun that may pass it. See `Spending`.
         limit: Only the first so many prompts.
         retry_failed: Whether to ask again where the run holds a failure; what that had cost stays counted.
         transport: Serves every member that names no transport.
@@ -202,7 +202,7 @@ class _Work:
     ) -> None:
         self.transports = transports
         self._path, self._config, self._members, self._journal = path, config, members, journal
-        self._options, self._budget = options, Budget(transports, options.max_cost)
+        self._options, self._spending = options, Spending(transports, options.max_cost)
         self._prompts, self._order = Prompts(()), list[str]()
         self._failures: Counter[str] = Counter()
         self._done = self._asked = self._reused = 0
@@ -211,14 +211,14 @@ class _Work:
 
     def look_through(self, prompts: Prompts) -> None:
         """Check all prompts, and add up what the run holds already."""
-        self._budget.check(self._members)
+        self._spending.check(self._members)
         self._prompts = prompts
         for row in prompts:
             self._journal.check(prompt_to(row), row.where)
             self._order.append(row.id)
         for row_id in self._journal:
             for answer in self._journal.known(row_id).values():
-                self._budget.add(answer)
+                self._spending.add(answer)
                 self._reused += 1
                 self._failures[answer.member] += not answer.ok
 
@@ -249,8 +249,8 @@ class _Work:
             asked=self._asked,
             reused=self._reused,
             failures=dict(+self._failures),
-            cost=self._budget.spent,
-            unpriced=self._budget.unpriced,
+            cost=self._spending.spent,
+            unpriced=self._spending.unpriced,
             out_of_money=self._out_of_money,
         )
 
@@ -265,16 +265,16 @@ class _Work:
             while len(running) >= self._options.concurrency:
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             request = Request(row.messages, row.tools, response_format=row.response_format)
-            estimates = {member.name: self._budget.estimate(member, request) for member, _ in missing}
+            estimates = {member.name: self._spending.estimate(member, request) for member, _ in missing}
             amount = sum(estimates[member.name] * len(samples) for member, samples in missing)
             if not await self._affordable(amount, running):
                 self._out_of_money = True
                 return
-            self._budget.reserve(amount)
+            self._spending.reserve(amount)
             task = group.create_task(self._ask_row(row, request, missing, known, estimates))
             running.add(task)
             task.add_done_callback(running.discard)
-            if self._options.max_cost is not None and not all(self._budget.bounded(member) for member, _ in missing):
+            if self._options.max_cost is not None and not all(self._spending.bounded(member) for member, _ in missing):
                 await asyncio.wait(running)  # alone: it shows how long this member's answers are
 
     def _missing(self, known: Known) -> Missing:
@@ -292,7 +292,7 @@ class _Work:
 
     async def _affordable(self, amount: float, running: set[asyncio.Task[None]]) -> bool:
         """Wait until an amount can be spent, or say that it cannot: what is under way may cost less than reserved."""
-        while not self._budget.allows(amount):
+        while not self._spending.allows(amount):
             if not running:
                 return False
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -319,8 +319,8 @@ class _Work:
     ) -> None:
         """Write an answer down the moment it comes."""
         answer = await task
-        self._budget.reserve(-estimate)
-        self._budget.add(answer, estimate)
+        self._spending.reserve(-estimate)
+        self._spending.add(answer, estimate)
         self._journal.keep(row_id, sample, _after(earlier, answer))
         self._asked += 1
         self._reused -= earlier is not None

@@ -91,18 +91,28 @@ def read_rows(path: str | Path, *, skipped: Callable[[str], None] = _log.warning
     Raises:
         InputError: If the file cannot be read or a row is not of either form; its `field` names file and line.
     """
+    for row, _ in read_entries(path, skipped=skipped):
+        if row is not None:
+            yield row
+
+
+def read_entries(
+    path: str | Path, *, skipped: Callable[[str], None] = _log.warning
+) -> Iterator[tuple[Row | None, Object]]:
+    """Do the same as `read_rows`, and give each line as it stands, too; a header's row is None."""
     seen: set[str] = set()
     run = False
     for where, data in read_objects(path, skipped=skipped):
         if "semcascade_run" in data:
             Header.read(data, where)
             run = True
+            yield None, data
             continue
         row = _run_row(data, where) if "outputs" not in data and (run or "messages" in data) else _row(data, where)
         if row.id in seen:
             raise InputError(f"the id {row.id!r} stands in an earlier row too", field=where)
         seen.add(row.id)
-        yield row
+        yield row, data
 
 
 def complete_rows(

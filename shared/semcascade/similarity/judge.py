@@ -19,7 +19,7 @@ from semcascade.similarity.fallback import in_place_of
 from semcascade.similarity.judge_form import Form, Verdicts, equivalence_form, support_form
 from semcascade.similarity.sentences import evenly, sentences
 
-__all__ = ["Judge"]
+__all__ = ["Hearing", "Judge", "judge_member"]
 
 MOST_ANSWERS = 12
 """More different answers than these are not judged: the pairs grow with their square."""
@@ -70,7 +70,7 @@ class Judge(Similarity):
     ) -> None:
         if not 0 <= same_at <= 1:
             raise ConfigError(f"must be from 0 to 1, got {same_at}", field="similarity.same_at")
-        self.member, self.same_at = _member(member), same_at
+        self.member, self.same_at = judge_member(member), same_at
         self.members = (self.member,)
         self.gives = frozenset({"unsupported"}) if support else frozenset()
         self._swap, self._structured = swap, structured
@@ -96,7 +96,7 @@ class Judge(Similarity):
             return await in_place_of(self, why, query, answers)
         said = [answer_text(answer) for answer in answers]
         texts, question = [text[:MOST_CHARACTERS] for text in said], query.text[:MOST_CHARACTERS]
-        hearing = _Hearing(self.member, query.ask, structured=self._structured)
+        hearing = Hearing(self.member, query.ask, structured=self._structured)
         orders = [list(range(len(texts))), list(reversed(range(len(texts))))][: 2 if self._swap else 1]
         *verdicts, unsupported = await asyncio.gather(
             *(hearing.equivalence(question, texts, order) for order in orders),
@@ -118,7 +118,7 @@ class Judge(Similarity):
         )
 
 
-class _Hearing:
+class Hearing:
     """One comparison: what the judge is asked, what it costs, and what went wrong.
 
     Attributes:
@@ -138,7 +138,7 @@ class _Hearing:
 
     async def equivalence(self, question: str, texts: Sequence[str], order: Sequence[int]) -> FloatArray | None:
         """Return the n×n verdicts, NaN where there is none; None where the judge failed."""
-        verdicts = await self._verdicts(equivalence_form(question, [texts[index] for index in order]))
+        verdicts = await self.verdicts(equivalence_form(question, [texts[index] for index in order]))
         if not verdicts:
             return None
         matrix = np.full((len(texts), len(texts)), np.nan)
@@ -155,7 +155,7 @@ class _Hearing:
             for number, text in enumerate(texts, start=1)
             for piece in evenly(sentences(text), MOST_SENTENCES)
         ]
-        verdicts = await self._verdicts(support_form(question, texts, pieces))
+        verdicts = await self.verdicts(support_form(question, texts, pieces))
         if not verdicts:
             return None
         unsupported, counts = np.zeros((len(texts), len(texts))), np.zeros(len(texts))
@@ -166,7 +166,8 @@ class _Hearing:
                     unsupported[own - 1, other - 1] += 1 - verdicts.get((number, other), 0.5)
         return np.asarray(unsupported / np.maximum(counts, 1)[:, None])
 
-    async def _verdicts(self, form: Form) -> Verdicts:
+    async def verdicts(self, form: Form) -> Verdicts:
+        """Return the verdicts on a form; empty where the judge failed, which `failures` tells."""
         answer = await self._answer(form if self._structured else form.without_schema())
         if self._structured and _refused_schema(answer):
             answer = await self._answer(form.without_schema())
@@ -204,7 +205,7 @@ def _merged(heard: Sequence[FloatArray]) -> tuple[FloatArray, int]:
     return np.divide(total, counts, out=np.zeros_like(total), where=counts > 0), unsaid
 
 
-def _notes(hearing: _Hearing, lost: int, unsaid: int, cut: int) -> list[str]:
+def _notes(hearing: Hearing, lost: int, unsaid: int, cut: int) -> list[str]:
     notes = []
     if lost:
         notes.append(f"the judge failed in one of two orders ({hearing.failure}); the other one decides alone")
@@ -217,7 +218,7 @@ def _notes(hearing: _Hearing, lost: int, unsaid: int, cut: int) -> list[str]:
     return notes
 
 
-def _member(spec: str | Mapping[str, Any] | Member) -> Member:
+def judge_member(spec: str | Mapping[str, Any] | Member) -> Member:
     """Read who judges.
 
     Raises:

@@ -12,15 +12,16 @@ from typing import Any, TypeAlias
 
 from semcascade.messages import Request
 
-__all__ = ["Form", "Verdicts", "equivalence_form", "fence_mark", "support_form"]
+__all__ = ["Form", "Verdicts", "equivalence_form", "fence_mark", "preference_form", "support_form"]
 
 Verdicts: TypeAlias = Mapping[tuple[int, int], float]
 """Two numbers of what was compared, from 1 → 1 for yes, 0 for no, between them for partly."""
 
 _RELATIONS = {"same": 1.0, "partly": 0.5, "different": 0.0}
 _SUPPORT = {"yes": 1.0, "no": 0.0, "unclear": 0.5}
+_PREFERENCES = {"better": 1.0, "tie": 0.5, "worse": 0.0}
 _SPELLINGS = {
-    **_RELATIONS, **_SUPPORT,
+    **_RELATIONS, **_SUPPORT, **_PREFERENCES,
     "equivalent": 1.0, "equal": 1.0, "identical": 1.0, "true": 1.0, "supported": 1.0,
     "partially": 0.5, "partial": 0.5, "similar": 0.5, "n/a": 0.5, "unknown": 0.5,
     "not same": 0.0, "contradict": 0.0, "contradictory": 0.0, "conflict": 0.0, "false": 0.0, "unsupported": 0.0,
@@ -56,6 +57,16 @@ You check whether sentences are borne out by answers.
 For every sentence and every answer that is named with it, say whether the answer supports the sentence: "yes", "no", \
 or "unclear". Use nothing but the answer. The key "3_2" stands for sentence 3 and answer 2. Reply with one JSON object \
 that has a verdict for each of these keys: {keys}."""
+
+_PREFERRED = """\
+You say which of two answers to a question serves better whoever asked it.
+
+{data}
+
+For each pair of answers below say whether the first one is "better" than the second, "worse", or whether they are as \
+good as each other ("tie"). Right beats wrong, complete beats partial, and what was asked for beats what was not. \
+Neither length nor style nor order counts for itself. The key "3_1" asks whether answer 3 is better than answer 1. \
+Reply with one JSON object that has a verdict for each of these keys: {keys}."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,21 @@ def equivalence_form(question: str, answers: Sequence[str]) -> Form:
     blocks = [_block("question", mark, question), *_numbered("answer", mark, answers)]
     rules = _EQUIVALENCE.format(data=_DATA.format(mark=mark), keys=", ".join(keys))
     return Form(_request(rules, blocks, keys, _RELATIONS), keys)
+
+
+def preference_form(question: str, answers: Sequence[str], against: int) -> Form:
+    """Ask of every answer whether it is better than one of them, all at once.
+
+    Args:
+        question: What was asked.
+        answers: The answers, numbered from 1.
+        against: The number of the one that the others are held against.
+    """
+    keys = tuple(f"{number}_{against}" for number, _ in _enumerated(answers) if number != against)
+    mark = fence_mark(question, *answers)
+    blocks = [_block("question", mark, question), *_numbered("answer", mark, answers)]
+    rules = _PREFERRED.format(data=_DATA.format(mark=mark), keys=", ".join(keys))
+    return Form(_request(rules, blocks, keys, _PREFERENCES), keys)
 
 
 def support_form(question: str, answers: Sequence[str], pieces: Sequence[tuple[int, str]]) -> Form:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from semcascade.config import Member
+from semcascade.engine.attempts import with_preamble
+from semcascade.engine.budget import Spend
+from semcascade.engine.estimate import most
 from semcascade.engine.transports import Transports
 from semcascade.errors import ConfigError
 from semcascade.messages import Candidate, Request, Usage
 
-__all__ = ["Budget"]
-
-_BYTES_PER_TOKEN = 2
-"""Texts take about four bytes a token, few take less than two."""
+__all__ = ["Spending"]
 
 _ROUNDING = 1e-9
 """Sums of many prices are off by so much."""
 
 
 @dataclass
-class Budget:
+class Spending:
     """Adds up what answers cost, and says what one more may cost.
 
     A call is reckoned at its price for the tokens of the prompt, estimated from above, and as many tokens of answer as
@@ -64,10 +64,11 @@ class Budget:
 
     def estimate(self, member: Member, request: Request) -> float:
         """Return what one answer may cost, 0 where its price is not known."""
-        size = len(json.dumps([request.messages, request.tools, request.response_format, member.preamble], default=str))
-        most = self._most(member)
-        usage = Usage(size // _BYTES_PER_TOKEN, self._longest.get(member.name, 0) if most is None else most)
-        return self._price(member, usage) or 0.0
+        if self._most(member) is None:
+            longest = max(1, self._longest.get(member.name, 0))
+            request = dataclasses.replace(request, params={**request.params, "max_tokens": longest})
+        need = most(self.transports.of(member), member, with_preamble(request, member))
+        return need.pico / Spend.of(cost=1.0).pico
 
     def allows(self, amount: float) -> bool:
         """Whether so much more can be spent beside what is reserved already."""
@@ -97,4 +98,4 @@ class Budget:
     def _most(member: Member) -> int | None:
         params: Mapping[str, object] = member.params
         found = [params.get(name) for name in ("max_tokens", "max_completion_tokens")]
-        return next((most for most in found if isinstance(most, int)), None)
+        return next((limit for limit in found if isinstance(limit, int)), None)
