@@ -64,6 +64,8 @@ class CascadeModel(BaseChatModel):
     """What happens when the target fails."""
     budget: Budget | None = None
     """Hard caps on requests, tokens and US dollars, for each query and for all in a stretch of time."""
+    fallback: Any = None
+    """Who is asked when the target fails, one after the other, before `on_target_failure` rules."""
     on_budget: Literal["raise", "ensemble"] | None = None
     """What happens when a cap leaves no room for the target."""
     breaker: Breaker | None = None
@@ -225,7 +227,7 @@ class CascadeModel(BaseChatModel):
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """The members as plain data, without secrets."""
-        names = ("ensemble", "target", "tiers", "config")
+        names = ("ensemble", "target", "tiers", "fallback", "config")
         members = {name: plain(getattr(self, name), self.transports) for name in names}
         attributes = {**members, "model_kwargs": self._safe_kwargs() if self.model_kwargs else None}
         return {name: value for name, value in attributes.items() if value is not None}

@@ -28,7 +28,7 @@ from langchain_semcascade.structured_output import (
     with_parser,
 )
 from semcascade.config import Member
-from semcascade.decision import Result
+from semcascade.decision import FALLBACK, Result
 from semcascade.errors import InputError
 from semcascade.transport.base import Delta
 
@@ -149,9 +149,12 @@ class ChatSemCascade(CascadeModel):
 
     def _member(self, result: Result) -> Member:
         """Return the member that answered: of the tier that answered, as two tiers may share a name."""
-        tiers = self.cascade.config.tiers
-        ranked = sorted(tiers, key=lambda tier: tier.name != result.decision.tier)
-        return next(member for tier in ranked for member in tier.members if member.name == result.candidate.member)
+        config = self.cascade.config
+        ranked = sorted(config.tiers, key=lambda tier: tier.name != result.decision.tier)
+        places = [*(tier.members for tier in ranked), config.fallback]
+        if result.decision.tier == FALLBACK:
+            places.reverse()
+        return next(member for place in places for member in place if member.name == result.candidate.member)
 
     # --- tools and schemas
 

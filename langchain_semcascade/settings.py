@@ -17,7 +17,7 @@ __all__ = ["SETTINGS", "normalised", "plain"]
 SETTINGS = (
     "ensemble", "target", "tiers", "threshold", "escalation_rate", "similarity", "signal", "selection", "deadline",
     "on_target_failure", "unsupported", "quorum", "timeout", "max_retries", "policy",
-    "budget", "on_budget", "breaker",
+    "budget", "on_budget", "breaker", "fallback",
 )  # fmt: skip
 """Fields of the chat model that are settings of the cascade, under the same names."""
 
@@ -38,7 +38,7 @@ def normalised(data: Mapping[str, Any]) -> dict[str, Any]:
     else:
         built = CascadeConfig.build(config, **settings)
         fields["config"] = None if config is None else built
-    for name in ("ensemble", "target"):
+    for name in ("ensemble", "target", "fallback"):
         if fields.get(name) is not None:
             fields[name] = _members(fields[name])
     if fields.get("tiers") is not None:
@@ -75,7 +75,8 @@ def plain(value: Any, transports: Mapping[str, Transport] | None = None) -> Any:
         own = value.model_dump(exclude={"members"}, exclude_defaults=True, mode="json")
         return {**own, "members": plain(value.members, transports)}
     if isinstance(value, CascadeConfig):
-        return {**value.to_dict(), "tiers": plain(value.tiers, transports)}
+        places = {name: plain(getattr(value, name), transports) for name in ("tiers", "fallback")}
+        return {**value.to_dict(), **{name: members for name, members in places.items() if members}}
     if isinstance(value, Member):
         asked = (transports or {}).get(value.transport or "")
         if not isinstance(asked, ChatModelTransport):

@@ -29,7 +29,7 @@ __all__ = ["LLMTransport", "with_llms_as_members"]
 
 
 def with_llms_as_members(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Transport]]:
-    """Replace the LLMs among the members of `ensemble`, `target` and `tiers`; see `with_models_as_members`."""
+    """Replace the LLMs among the members by members that ask them; see `with_models_as_members`."""
     return with_models_as_members(settings, _as_member, prefix="llamaindex")
 
 

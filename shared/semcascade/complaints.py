@@ -38,10 +38,10 @@ def config_error(
     if len(loc) < len(first["loc"]):
         message = "expected a name, or a mapping with the name and settings"
     if first["type"] == "extra_forbidden":
-        in_member = "members" in loc
+        in_member = "members" in loc or loc[0] == "fallback"
         message = unknown(str(loc[-1]), member_names if in_member else names)
         message += "; parameters of one provider go under params" if in_member else ""
-    elif first["type"] in {"model_type", "model_attributes_type"} and "members" in loc:
+    elif first["type"] in {"model_type", "model_attributes_type"} and ("members" in loc or loc[0] == "fallback"):
         message = "expected a model id such as 'provider/model', or a mapping with its settings"
     field = _name(loc)
     while found := _FIELD.match(message):

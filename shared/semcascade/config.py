@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from semcascade.complaints import config_error, unknown
+from semcascade.decision import FALLBACK
 from semcascade.errors import ConfigError
 from semcascade.limits import Breaker, Budget
 from semcascade.member import REQUEST_PARAMETERS, Member
@@ -103,7 +104,9 @@ class CascadeConfig(Settings):
     max_retries: int = Field(default=2, ge=0, le=20)
     """How often a failed attempt at a member is repeated."""
     on_target_failure: Literal["raise", "ensemble"] = "raise"
-    """What happens when the target fails: raise, or return the best rejected answer, marked as such."""
+    """What happens when target and fallback fail: raise, or return the best rejected answer, marked as such."""
+    fallback: tuple[Member, ...] = ()
+    """Who is asked, one after the other, when the target fails, before `on_target_failure` rules."""
     budget: Budget | None = None
     """Hard caps on requests, tokens and US dollars: `query` for each query, `period` for all in a stretch of time."""
     on_budget: Literal["raise", "ensemble"] = "raise"
@@ -124,6 +127,11 @@ class CascadeConfig(Settings):
         if isinstance(value, Mapping):
             return dict(value)
         return value.to_dict() if isinstance(value, BaseModel) and hasattr(value, "to_dict") else value
+
+    @field_validator("fallback", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | Mapping | Member) else value
 
     @model_validator(mode="before")
     @classmethod
@@ -165,6 +173,10 @@ class CascadeConfig(Settings):
         names = [tier.name for tier in named]
         if len(set(names)) < len(names):
             raise ValueError(f"tiers: two tiers have the same name among {names}")
+        if self.fallback and FALLBACK in names:
+            raise ValueError(f"tiers: none can be called {FALLBACK!r} where others may answer in the target's place")
+        if any(member.samples > 1 for member in self.fallback):
+            raise ValueError("fallback: it answers in the target's place, so each is one member with one sample")
         object.__setattr__(self, "tiers", tuple(named))
         return self
 
@@ -196,7 +208,9 @@ class CascadeConfig(Settings):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain data without any secret; `build` takes it back."""
-        data = self.model_dump(exclude={"tiers"}, exclude_defaults=True, mode="json")
+        data = self.model_dump(exclude={"tiers", "fallback"}, exclude_defaults=True, mode="json")
+        if self.fallback:
+            data["fallback"] = [member.to_dict() for member in self.fallback]
         data["tiers"] = [
             {
                 **tier.model_dump(exclude={"members"}, exclude_defaults=True, mode="json"),
@@ -220,22 +234,22 @@ class CascadeConfig(Settings):
                 field="api_key",
             )
         secret = key if isinstance(key, SecretStr) else SecretStr(key)
-        tiers = tuple(
-            tier.model_copy(
-                update={
-                    "members": tuple(
-                        member.model_copy(update={"api_key": secret}) if member in keyless else member
-                        for member in tier.members
-                    )
-                }
+
+        def keyed(members: tuple[Member, ...]) -> tuple[Member, ...]:
+            return tuple(
+                member.model_copy(update={"api_key": secret}) if member in keyless else member for member in members
             )
-            for tier in self.tiers
-        )
-        return self.model_copy(update={"tiers": tiers})
+
+        tiers = tuple(tier.model_copy(update={"members": keyed(tier.members)}) for tier in self.tiers)
+        return self.model_copy(update={"tiers": tiers, "fallback": keyed(self.fallback)})
 
     def members(self) -> tuple[Member, ...]:
-        """Return every member of every tier, in order."""
-        return tuple(member for tier in self.tiers for member in tier.members)
+        """Return every member of every tier, in order, and those that answer in the target's place."""
+        return (*(member for tier in self.tiers for member in tier.members), *self.fallback)
+
+    def without_fallback(self) -> Self:
+        """Return the configuration without those that answer in the target's place."""
+        return self.model_copy(update={"fallback": ()})
 
 
 def load_config(path: str | Path, **settings: Any) -> CascadeConfig:

@@ -9,7 +9,10 @@ from typing import Any
 
 from semcascade.messages import Candidate, ToolCall, Usage
 
-__all__ = ["Decision", "Result", "TierRecord", "one_line", "total_cost"]
+__all__ = ["FALLBACK", "Decision", "Result", "TierRecord", "one_line", "total_cost"]
+
+FALLBACK = "fallback"
+"""What records call those that answer in the target's place, as if they were a tier."""
 
 
 @dataclass(frozen=True, slots=True)

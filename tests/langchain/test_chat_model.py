@@ -19,6 +19,7 @@ from langchain_core.runnables import ConfigurableField
 
 from langchain_semcascade import ChatInputError, ChatSemCascade
 from semcascade import Candidate, ConfigError, ScriptedTransport, Usage
+from semcascade.errors import ServerError
 
 DIFFER = ("Paris", "Rome", "Oslo")
 ASK = "What is 2 + 2?"
@@ -418,3 +419,18 @@ def _timeless(message):
         for key in ("latency_s", "first_token_s"):
             record.pop(key, None)
     return plain
+
+
+def test_caps_breaker_and_fallback_are_settings_like_others():
+    settings = {"budget": {"query": {"calls": 9}}, "breaker": {"failures": 2}, "on_budget": "ensemble"}
+    down = ServerError("down", member="big")
+    script = ScriptedTransport({"a": "1", "b": "2", "big": down, "other": "3"})
+    fallback = [{"model": "other", "api_key": "sk-very-secret-0123"}]
+    model = ChatSemCascade(
+        ensemble=["a", "b"], target="big", fallback=fallback, max_retries=0, transport=script, **settings
+    )
+    assert model.invoke("?").text == "3"
+    config = model.cascade.config
+    assert (config.budget.query.calls, config.breaker.failures, config.on_budget) == (9, 2, "ensemble")
+    assert "sk-very-secret-0123" not in repr(model) + dumps(model) + str(model._identifying_params)
+    assert ChatSemCascade(ensemble=["a", "b"], target="big", breaker=False).cascade.config.breaker.enabled is False

@@ -16,6 +16,7 @@ from llamaindex_semcascade import SemCascade
 from llamaindex_semcascade.conversations import from_conversation
 from llamaindex_semcascade.messages import to_conversation
 from semcascade import CascadeError, InputError, ScriptedTransport, ToolCall
+from semcascade.errors import ServerError
 from tests.llamaindex.contract import FunctionCallingContract
 from tests.llamaindex.helpers import CHAT, PIXEL, WEATHER, replies, said, user
 from tests.llamaindex.models import MEMBERS, SCATTER, scripted, think
@@ -93,6 +94,21 @@ def test_tiers_take_llms_too():
     llm = SemCascade(tiers=[{"members": [MockLLM(), "b"]}, {"members": [scripted({"*": "42"})]}],
                      transport=ScriptedTransport({"b": "no"}))  # fmt: skip
     assert llm.complete("x").text == "42"
+
+
+def test_an_llm_answers_in_the_place_of_a_target_that_fails():
+    down = ServerError("down", member="big")
+    script = ScriptedTransport({"cheap-1": "1", "cheap-2": "2", "big": down})
+    llm = SemCascade(
+        ensemble=["cheap-1", "cheap-2"],
+        target="big",
+        fallback=[{"model": scripted({"*": "3"}), "name": "other"}],
+        max_retries=0,
+        transport=script,
+    )
+    response = llm.chat([user("?")])
+    assert response.message.content == "3"
+    assert response.additional_kwargs["semcascade"]["reason"] == "big failed; other answered in its place"
 
 
 def test_what_they_say_of_themselves_counts():

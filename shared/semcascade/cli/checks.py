@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from semcascade.cli.weights import missing_weights
-from semcascade.decision import one_line
+from semcascade.decision import FALLBACK, one_line
 from semcascade.errors import CascadeError, SemcascadeError
 
 if TYPE_CHECKING:
@@ -179,6 +179,8 @@ def members_of(config: CascadeConfig) -> Iterator[tuple[str, Member]]:
     for tier in config.tiers:
         for member in tier.members:
             yield tier.name, member
+    for member in config.fallback:
+        yield FALLBACK, member
 
 
 def check_member(tier: str, member: Member) -> MemberFinding:

@@ -138,7 +138,10 @@ def _split(values: tuple[str, ...]) -> list[str]:
 def _override(config: CascadeConfig, settings: Mapping[str, Any]) -> CascadeConfig:
     """Take out of tiers and members what the settings, which are the cascade's, replace."""
     tiers = tuple(_without(tier, settings) for tier in config.tiers)
-    return config.model_copy(update={"tiers": tiers})
+    fallback = config.fallback
+    if "timeout" in settings:
+        fallback = tuple(member.model_copy(update={"timeout": None}) for member in fallback)
+    return config.model_copy(update={"tiers": tiers, "fallback": fallback})
 
 
 def _without(tier: Tier, settings: Mapping[str, Any]) -> Tier:

@@ -16,7 +16,8 @@ __all__ = ["make_ready"]
 async def make_ready(inquiry: Inquiry) -> None:
     """Get every member ready; wrong settings are told here, before anything is spent.
 
-    A member that cannot be made ready is left out of its tier; the target's failure is raised.
+    A member that cannot be made ready is left out of its tier; the target's failure is raised, unless others may answer
+    in its place.
 
     Raises:
         SemcascadeError: If the target or a similarity cannot be made ready, or a member is sure to fail.
@@ -29,7 +30,7 @@ async def make_ready(inquiry: Inquiry) -> None:
     for member, error in zip(members, errors, strict=True):
         if error is None:
             inquiry.transport(member).check(member)
-        elif member is inquiry.target:
+        elif member is inquiry.target and not (plan.config.fallback and only is None):
             raise error
         else:
             inquiry.unready[id(member)] = failed(member, as_member_error(error, member))

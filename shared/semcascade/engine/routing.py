@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from semcascade.abilities import ABILITIES, Ability, field_of, in_words, needs
-from semcascade.config import Member, Tier
+from semcascade.config import CascadeConfig, Member, Tier
 from semcascade.engine.query import Plan
 from semcascade.engine.scoring import TierScorer
 from semcascade.errors import InputError
@@ -43,7 +43,7 @@ def routed(plan: Plan, request: Request, only: Member | None = None) -> tuple[Pl
         raise _refusal(lacks, unable, nobody=len(unable) == len(members))
     target = plan.config.tiers[-1].members[0]
     if id(target) in lacks:
-        best = _best(plan.config.tiers, lacks)
+        best = _best(plan.config, lacks)
         return dataclasses.replace(plan, notes=(f"{_cannot(lacks, [target])}, {best.name} can",)), best
     return _narrowed(plan, lacks), None
 
@@ -63,9 +63,12 @@ def _refusal(lacks: Lacks, unable: Sequence[Member], *, nobody: bool) -> InputEr
     return InputError(f"{can}; if it can, say abilities={{{first!r}: True}} in its settings", field=field_of(first))
 
 
-def _best(tiers: Sequence[Tier], lacks: Lacks) -> Member:
-    """Return the member of the highest priority in the last tier where anyone can answer."""
-    for tier in reversed(tiers):
+def _best(config: CascadeConfig, lacks: Lacks) -> Member:
+    """Return who answers in the target's place, else the member of the highest priority in the last tier that can."""
+    for member in config.fallback:
+        if id(member) not in lacks:
+            return member
+    for tier in reversed(config.tiers):
         able = [member for member in tier.members if id(member) not in lacks]
         if able:
             return max(able, key=lambda member: member.priority)
@@ -87,7 +90,8 @@ def _narrowed(plan: Plan, lacks: Lacks) -> Plan:
             notes.append(f"{_cannot(lacks, unable)}, and {'were' if len(unable) > 1 else 'was'} not asked")
         tiers.append(tier.model_copy(update={"members": able}))
         scorers.append(scorer)
-    config = plan.config.model_copy(update={"tiers": (*tiers, plan.config.tiers[-1])})
+    fallback = tuple(member for member in plan.config.fallback if id(member) not in lacks)
+    config = plan.config.model_copy(update={"tiers": (*tiers, plan.config.tiers[-1]), "fallback": fallback})
     return dataclasses.replace(plan, config=config, scorers=tuple(scorers), notes=tuple(notes))
 
 

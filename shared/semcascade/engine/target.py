@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Literal
 
-from semcascade.decision import Result, TierRecord
-from semcascade.engine.attempts import ask, left
+from semcascade.decision import FALLBACK, Result, TierRecord
+from semcascade.engine.attempts import left
 from semcascade.engine.query import Inquiry
 from semcascade.engine.streams import ask_in_pieces
-from semcascade.errors import MemberBudgetError, MemberError, NotAskedError
+from semcascade.errors import MemberBudgetError, NotAskedError
+from semcascade.member import Member
 from semcascade.messages import Candidate
 from semcascade.transport.base import Delta
 from semcascade.transport.recorded import whole
@@ -21,18 +21,19 @@ __all__ = ["TargetRun"]
 
 
 class TargetRun:
-    """One query at the member that always answers.
+    """One query at the member that always answers, and at those that answer in its place when it fails.
 
     Args:
         inquiry: The query.
     """
 
     def __init__(self, inquiry: Inquiry) -> None:
-        self._inquiry, self._member = inquiry, inquiry.target
-        self._transport, self._patience = inquiry.transport(self._member), inquiry.patience(self._member)
+        self._inquiry = inquiry
+        self._chain = (inquiry.target,) if inquiry.only is not None else (inquiry.target, *inquiry.config.fallback)
+        self._failed: list[Candidate] = []
         self._asked = time.monotonic()
-        if inquiry.only is not None or self._stand_in("on_target_failure") is None:
-            inquiry.guard.ask_at_all_events(self._member)
+        if inquiry.only is not None or inquiry.config.on_target_failure == "raise" or self._best() is None:
+            inquiry.guard.ask_at_all_events(self._chain[-1])
 
     async def complete(self) -> Result:
         """Return the answer.
@@ -40,9 +41,13 @@ class TargetRun:
         Raises:
             CascadeError: If there is none, and nothing may stand in.
         """
-        with self._recording_departure():
-            candidate = await ask(self._transport, self._member, self._inquiry.request, self._patience)
-        return self._finish(candidate)
+        for member in self._chain:
+            with self._recording_departure(member):
+                candidate = await self._inquiry.ask(member, self._inquiry.request)
+            record = self._record(member, candidate)
+            if candidate.failure is None:
+                return self._answered(record)
+        return self._stand_in()
 
     async def stream(self) -> AsyncGenerator[Delta | Result, None]:
         """Yield the pieces of the answer as they come, and at last the result.
@@ -50,81 +55,106 @@ class TargetRun:
         Raises:
             CascadeError: If there is none, and nothing may stand in; or if it broke off behind its first piece.
         """
-        begun, candidate = False, None
-        with self._recording_departure():
-            pieces = ask_in_pieces(self._transport, self._member, self._inquiry.request, self._patience)
-            async with aclosing(pieces) as items:
-                async for item in items:
-                    if isinstance(item, Candidate):
-                        candidate = item
-                        continue
-                    begun = True
-                    if item.text or item.tool_calls or item.reasoning:
-                        self._inquiry.note_first_token()
-                    yield item
-        assert candidate is not None  # noqa: S101 - the target's stream ends with its candidate
-        result = self._finish(candidate, broke_off=begun)
-        if not begun:
-            yield whole(result.candidate)
+        begun = False
+        for member in self._chain:
+            candidate = None
+            with self._recording_departure(member):
+                async with aclosing(self._pieces(member)) as items:
+                    async for item in items:
+                        if isinstance(item, Candidate):
+                            candidate = item
+                            continue
+                        begun = True
+                        if item.text or item.tool_calls or item.reasoning:
+                            self._inquiry.note_first_token()
+                        yield item
+            assert candidate is not None  # noqa: S101 - a member's stream ends with its candidate
+            record = self._record(member, candidate)
+            if candidate.failure is None:
+                yield self._answered(record)
+                return
+            if begun:  # its pieces are out, so no other answer can stand in
+                message = f"the answer of {candidate.member} broke off"
+                raise self._inquiry.given_up(message, candidate.failure) from candidate.failure
+        result = self._stand_in()
+        yield whole(result.candidate)
         yield result
 
+    async def _pieces(self, member: Member) -> AsyncGenerator[Delta | Candidate, None]:
+        inquiry = self._inquiry
+        if id(member) in inquiry.unready:
+            yield inquiry.unready[id(member)]
+            return
+        pieces = ask_in_pieces(inquiry.transport(member), member, inquiry.request, inquiry.patience(member))
+        async with aclosing(pieces) as items:
+            async for item in items:
+                yield item
+
     @contextmanager
-    def _recording_departure(self) -> Iterator[None]:
+    def _recording_departure(self, member: Member) -> Iterator[None]:
         try:
             yield
         except (asyncio.CancelledError, GeneratorExit):
-            self._record(left(self._transport, self._member))
+            self._record(member, left(self._inquiry.transport(member), member))
             raise
 
-    def _finish(self, candidate: Candidate, *, broke_off: bool = False) -> Result:
-        record = self._record(candidate)
-        if candidate.failure is None:
-            return self._inquiry.answered(candidate, record.name, record.reason)
-        if broke_off:  # its pieces are out, so no other answer can stand in
-            message = f"the answer of {candidate.member} broke off"
-            raise self._inquiry.given_up(message, candidate.failure) from candidate.failure
-        return self._fall_back(candidate.failure)
-
-    def _record(self, candidate: Candidate) -> TierRecord:
+    def _record(self, member: Member, candidate: Candidate) -> TierRecord:
+        first = member is self._chain[0]
         record = TierRecord(
-            self._inquiry.config.tiers[-1].name,
+            self._inquiry.config.tiers[-1].name if first else FALLBACK,
             (candidate,),
             accepted=candidate.ok,
-            reason=self._why() if candidate.ok else _failed(candidate),
+            reason=self._why(member) if candidate.ok else _failed(candidate),
             chosen=0 if candidate.ok else None,
             latency_s=time.monotonic() - self._asked,
         )
+        self._asked = time.monotonic()
         self._inquiry.records.append(record)
+        if candidate.failure is not None:
+            self._failed.append(candidate)
         return record
 
-    def _why(self) -> str:
+    def _answered(self, record: TierRecord) -> Result:
+        return self._inquiry.answered(
+            record.candidates[0], record.name, record.reason, fallback=record.name == FALLBACK
+        )
+
+    def _why(self, member: Member) -> str:
+        if self._failed:
+            return f"{', '.join(map(_failed, self._failed))}; {member.name} answered in its place"
         if self._inquiry.plan.notes and not self._inquiry.records:
-            return f"straight to {self._member.name}: {'; '.join(self._inquiry.plan.notes)}"
+            return f"straight to {member.name}: {'; '.join(self._inquiry.plan.notes)}"
         if self._inquiry.only is not None:
-            return f"{self._member.name} was asked for by name"
+            return f"{member.name} was asked for by name"
         if not self._inquiry.records:
-            return f"{self._member.name} answers every query"
-        return f"deferred to {self._member.name}: {self._inquiry.records[-1].reason}"
+            return f"{member.name} answers every query"
+        return f"deferred to {member.name}: {self._inquiry.records[-1].reason}"
 
-    def _fall_back(self, error: MemberError) -> Result:
-        """Return the best rejected answer where the configuration allows it; else raise."""
-        over_budget = isinstance(error, MemberBudgetError)
-        record = self._stand_in("on_budget" if over_budget else "on_target_failure")
-        if record is not None and record.chosen is not None:
-            answer = record.candidates[record.chosen]
-            why = "was not asked, as a cap leaves no room" if over_budget else "failed"
-            reason = f"{self._member.name} {why}; the best rejected answer, of {answer.member}, stands in"
-            return self._inquiry.answered(answer, record.name, reason, fallback=True)
-        message = "no member answered" if self._inquiry.records[:-1] else "the member did not answer"
-        raise self._inquiry.given_up(message, error)
-
-    def _stand_in(self, rule: Literal["on_budget", "on_target_failure"]) -> TierRecord | None:
+    def _best(self) -> TierRecord | None:
         """Return the tier whose rejected answer may stand in, if any."""
-        if getattr(self._inquiry.config, rule) != "ensemble":
-            return None
         return next((record for record in reversed(self._inquiry.records) if record.chosen is not None), None)
+
+    def _stand_in(self) -> Result:
+        """Return the best rejected answer where the configuration allows it; else raise."""
+        failures = [candidate.failure for candidate in self._failed if candidate.failure is not None]
+        config, record = self._inquiry.config, self._best()
+        rules = {
+            config.on_budget if isinstance(failure, MemberBudgetError) else config.on_target_failure
+            for failure in failures
+        }
+        if record is not None and record.chosen is not None and rules == {"ensemble"}:
+            answer = record.candidates[record.chosen]
+            why = ", ".join(map(_failed, self._failed))
+            reason = f"{why}; the best rejected answer, of {answer.member}, stands in"
+            return self._inquiry.answered(answer, record.name, reason, fallback=True)
+        asked_others = len(self._inquiry.records) > 1
+        self._inquiry.failures += failures[:-1]
+        message = "no member answered" if asked_others else "the member did not answer"
+        raise self._inquiry.given_up(message, failures[-1])
 
 
 def _failed(candidate: Candidate) -> str:
+    if isinstance(candidate.failure, MemberBudgetError):
+        return f"{candidate.member} was not asked, as a cap leaves no room"
     asked = not isinstance(candidate.failure, NotAskedError)
     return f"{candidate.member} {'failed' if asked else 'was not asked'}"

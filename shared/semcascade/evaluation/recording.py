@@ -176,7 +176,7 @@ def _opened(
     options: _Options,
     transports: Transports,
 ) -> Iterator[_Work]:
-    config = CascadeConfig.build(config)
+    config = CascadeConfig.build(config).without_fallback()
     members = _distinct(config)
     with Journal(Path(out), Header.of(config)) as journal:
         work = _Work(Path(out), config, members, journal, transports, options)

@@ -40,7 +40,7 @@ async def replay(
         InputError: If no row has an answer of every system.
         ConfigError: If a setting is wrong.
     """
-    config = CascadeConfig.build(ensemble=ensemble, target=target, **settings)
+    config = CascadeConfig.build(ensemble=ensemble, target=target, **settings).without_fallback()
     complete = complete_rows(rows, [member.name for member in config.members()])
     return [decision async for _, decision in replay_each(complete, config)]
 
@@ -68,8 +68,8 @@ async def replay_each(rows: Iterable[Row], config: CascadeConfig) -> AsyncIterat
 
 
 def _unguarded(config: CascadeConfig) -> CascadeConfig:
-    """Return the configuration without caps and breakers: nothing is spent, and no row's failure tells of another."""
-    return config.model_copy(update={"budget": None, "breaker": Breaker(enabled=False)})
+    """Return the configuration without what is for live queries: caps, breakers, who answers in the target's place."""
+    return config.model_copy(update={"budget": None, "breaker": Breaker(enabled=False), "fallback": ()})
 
 
 def tiers_of(config: CascadeConfig) -> tuple[tuple[str, ...], ...]:

@@ -9,6 +9,8 @@ from semcascade.transport.base import Transport
 
 __all__ = ["Adopt", "with_models_as_members"]
 
+_PLACES = frozenset({"ensemble", "target", "tiers", "fallback"})
+
 Adopt: TypeAlias = Callable[[object], tuple[dict[str, Any], Transport] | None]
 """Returns a model's settings as a member and the transport that asks it; None for what is no such model."""
 
@@ -16,7 +18,7 @@ Adopt: TypeAlias = Callable[[object], tuple[dict[str, Any], Transport] | None]
 def with_models_as_members(
     settings: Mapping[str, Any], adopt: Adopt, *, prefix: str, taken: Collection[str] = ()
 ) -> tuple[dict[str, Any], dict[str, Transport]]:
-    """Replace a framework's own models among the members of `ensemble`, `target` and `tiers`.
+    """Replace a framework's own models among the members of `ensemble`, `target`, `tiers` and `fallback`.
 
     Args:
         settings: Settings of a cascade.
@@ -48,5 +50,5 @@ def with_models_as_members(
             return {key: replaced(given) if key == "members" else given for key, given in value.items()}
         return [replaced(item) for item in value] if isinstance(value, list | tuple) else value
 
-    members = {key: replaced(value) for key, value in settings.items() if key in {"ensemble", "target", "tiers"}}
+    members = {key: replaced(value) for key, value in settings.items() if key in _PLACES}
     return {**settings, **members}, transports
