@@ -164,9 +164,9 @@ class CascadeConfig(Settings):
         for index, tier in enumerate(self.tiers):
             default = "target" if index == last else "ensemble" if last <= 1 else f"tier-{index + 1}"
             named.append(tier if tier.name else tier.model_copy(update={"name": default}))
-            if index < last and tier.answers < 2:
+            if index == 0 < last and tier.answers < 2:
                 raise ValueError(
-                    f"tiers[{index}].members: one answer has nothing to agree with; add a second member or samples=2"
+                    "tiers[0].members: one answer has nothing to agree with; add a second member or samples=2"
                 )
         if self.tiers[last].answers != 1 and last > 0:
             raise ValueError("target: the last tier always answers, so it is one member with one sample")

@@ -70,6 +70,10 @@ def test_tiers_each_have_their_price(data):
     )  # fmt: skip
     assert found["ensemble_cost"] == pytest.approx(0.1)
     assert found["at_threshold"]["cost"] == pytest.approx(0.1 + 0.4 / 3)
+    lone = json.loads(run(data, "--tier", "a,b", "--tier", "d", "--tier", "t", "--json", "-").stdout)
+    assert lone["at_threshold"] == pytest.approx(
+        {"threshold": 0.6, "deferral_rate": 1 / 3, "cost": 0.1 + 0.05 / 3 + 1 / 3, "quality": 1.0, "loss": 0.0}
+    )
 
 
 def test_a_policy_names_its_members_and_decides(data, tmp_path):

@@ -56,13 +56,19 @@ class TierRun:
             return self._keep(self._unscored(candidates, reason))
         try:
             query = Query.of(inquiry.request, inquiry.ask)
-            scored = await self._scorer.score(query, answers, _places(tier, answers))
+            scored = await self._scorer.score(query, answers, _places(tier, answers), self._heard())
         except asyncio.CancelledError:
             self._keep(self._left(candidates))
             raise
         record = _record(tier, candidates, answers, scored, time.monotonic() - self._started)
         notes = (*record.notes, *sampling_notes(tier, inquiry.request))
         return self._keep(dataclasses.replace(record, notes=notes))
+
+    def _heard(self) -> list[Candidate]:
+        """Return what a lone answer is held against: what the tiers before said."""
+        if self._tier.answers > 1:
+            return []
+        return [candidate for record in self._inquiry.records for candidate in record.candidates if candidate.ok]
 
     def _leave_out_unwell(self) -> None:
         """Leave out members whose breaker is open, as those that are not ready."""

@@ -96,20 +96,26 @@ class TierScorer:
             await asyncio.to_thread(self.similarity.prepare)
             self._ready = True
 
-    async def score(self, query: Query, answers: Sequence[Candidate], places: Sequence[int]) -> Scored:
+    async def score(
+        self, query: Query, own: Sequence[Candidate], places: Sequence[int], heard: Sequence[Candidate] = ()
+    ) -> Scored:
         """Compare answers, choose one, and decide whether it is good enough.
 
         Args:
             query: What was asked.
-            answers: The answers that came.
+            own: The tier's answers that came.
             places: The place of each among all answers that the tier asks for.
+            heard: Answers of tiers before that a lone answer is held against; none of them is chosen.
         """
+        answers = [*own, *heard]
+        places = [*places, *range(len(places), len(answers))]
         comparison = await self._compare(query, answers)
         agreement = centrality(comparison.matrix)
         misfits = await _misfits(query, answers, comparison)
-        usable = [not kind.degenerate and not why for kind, why in zip(comparison.kinds, misfits, strict=True)]
+        fit = [not kind.degenerate and not why for kind, why in zip(comparison.kinds, misfits, strict=True)]
+        usable = [one and place < len(own) for place, one in enumerate(fit)]
         judged = await self._judge(query, answers, places, comparison, usable)
-        choice = judged.choice if judged else self._choose(answers, comparison, agreement, usable)
+        choice = judged.choice if judged else self._choose(own, comparison, agreement, usable)
         signal = get_signal(effective_signal(self.signal.name, choice))
         evidence = await evidence_of([signal], comparison, choice, answers)
         score = Score(judged.reliability, judged.reliability) if judged else signal.score(evidence)
@@ -120,9 +126,9 @@ class TierScorer:
             signal=PREDICTED if judged else signal.name,
             score=score,
             comparison=comparison,
-            agreement=tuple(None if np.isnan(value) else float(value) for value in agreement),
+            agreement=tuple(None if np.isnan(value) else float(value) for value in agreement[: len(own)]),
             entropy=get_signal("semantic_entropy").score(evidence).value,
-            notes=(*_left_out(answers, misfits), *self._certified()),
+            notes=(*_left_out(own, misfits), *self._certified()),
         )
 
     def _certified(self) -> tuple[str, ...]:
@@ -145,12 +151,12 @@ class TierScorer:
         return replace(judged, choice=replace(judged.choice, index=index))
 
     def _choose(
-        self, answers: Sequence[Candidate], comparison: Comparison, agreement: FloatArray, usable: Sequence[bool]
+        self, own: Sequence[Candidate], comparison: Comparison, agreement: FloatArray, usable: Sequence[bool]
     ) -> Choice:
         return choose(
-            self._selection,
+            self._selection if len(own) == len(agreement) else "primary",
             agreement,
-            order=priority_order([self._priority[answer.member] for answer in answers]),
+            order=priority_order([self._priority[answer.member] for answer in own]),
             usable=usable,
             second=None if comparison.tiebreak is None else centrality(comparison.tiebreak),
         )
@@ -204,7 +210,7 @@ def _left_out(answers: Sequence[Candidate], misfits: Sequence[str | None]) -> tu
     """Say which answers could not be chosen, and why."""
     return tuple(
         f"{answer.member}'s answer was not to choose from: {why}"
-        for answer, why in zip(answers, misfits, strict=True)
+        for answer, why in zip(answers, misfits, strict=False)
         if why
     )
 

@@ -23,7 +23,10 @@ __all__ = ["Observed", "observe", "quality_of"]
 
 _log = logging.getLogger(__name__)
 
-HOW_TO_SCORE = "score the answers first, by labels, references, a judge, or agreement with the target: semcascade score"
+HOW_TO_SCORE = (
+    "score the answers first: semcascade score DATA --by WAY --out FILE, "
+    "by references, by a judge, or, without labels, by the target's own answers (--by target)"
+)
 
 Watch = Callable[[Row], Awaitable[None]]
 
