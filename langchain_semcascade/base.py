@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_core.language_models import LangSmithParams
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidationError,
 from langchain_semcascade.engines import Engine, Engines
 from langchain_semcascade.messages import PROVIDER
 from langchain_semcascade.profile import combined_profile
+from langchain_semcascade.runs import RunAware
 from langchain_semcascade.settings import SETTINGS, cache_key, normalised, plain
 from semcascade.complaints import config_error
 from semcascade.config import CascadeConfig, Selection
@@ -33,7 +34,7 @@ _BUILT_FROM = (*SETTINGS, "config", "api_key", "transport", "transports")
 """The fields that the engine is made from; the others are read at each call."""
 
 
-class CascadeModel(BaseChatModel):
+class CascadeModel(RunAware):
     """A chat model with the settings of a cascade."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)

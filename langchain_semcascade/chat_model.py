@@ -7,6 +7,7 @@ from contextlib import aclosing, closing
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -16,6 +17,7 @@ from langchain_semcascade.base import CascadeModel
 from langchain_semcascade.crossing import asked_from_here, from_here
 from langchain_semcascade.errors import translated
 from langchain_semcascade.messages import PROVIDER, delta_chunk, last_chunk, to_message, to_openai
+from langchain_semcascade.runs import current_run
 from langchain_semcascade.structured_output import (
     Method,
     Schema,
@@ -27,6 +29,7 @@ from langchain_semcascade.structured_output import (
     structured_arguments,
     with_parser,
 )
+from langchain_semcascade.tracing import atelling_failures, atold, member_runs, telling_failures, told
 from semcascade.config import Member
 from semcascade.decision import FALLBACK, Result
 from semcascade.errors import InputError
@@ -71,8 +74,9 @@ class ChatSemCascade(CascadeModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        with translated():
-            result = self.cascade.complete(to_openai(messages), **self._options(stop, kwargs))
+        with translated(), telling_failures(run_manager):
+            result = self.cascade.complete(to_openai(messages), **self._options(stop, kwargs, run_manager))
+        told(run_manager, result.decision)
         return self._chat_result(result)
 
     async def _agenerate(
@@ -82,8 +86,12 @@ class ChatSemCascade(CascadeModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        with translated(), asked_from_here():
-            result = await self.cascade.acomplete(to_openai(messages), **self._options(stop, kwargs))
+        with translated():
+            async with atelling_failures(run_manager):
+                options = self._options(stop, kwargs, run_manager)
+                with asked_from_here():
+                    result = await self.cascade.acomplete(to_openai(messages), **options)
+        await atold(run_manager, result.decision)
         return self._chat_result(result)
 
     def _stream(
@@ -93,14 +101,19 @@ class ChatSemCascade(CascadeModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        with translated(), closing(self.cascade.stream(to_openai(messages), **self._options(stop, kwargs))) as items:
-            for item in items:
-                chunk = self._chunk(item)
-                if chunk is None:
-                    continue
-                if run_manager:
-                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
+        run = current_run(run_manager, CallbackManagerForLLMRun)
+        with translated(), telling_failures(run):
+            options = self._options(stop, kwargs, run)
+            with closing(self.cascade.stream(to_openai(messages), **options)) as items:
+                for item in items:
+                    if isinstance(item, Result):
+                        told(run, item.decision)
+                    chunk = self._chunk(item)
+                    if chunk is None:
+                        continue
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
 
     async def _astream(
         self,
@@ -109,23 +122,29 @@ class ChatSemCascade(CascadeModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        run = current_run(run_manager, AsyncCallbackManagerForLLMRun)
         with translated():
-            options = self._options(stop, kwargs)
-            async with aclosing(from_here(self.cascade.astream(to_openai(messages), **options))) as items:
-                async for item in items:
-                    chunk = self._chunk(item)
-                    if chunk is None:
-                        continue
-                    if run_manager:
-                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                    yield chunk
+            async with atelling_failures(run):
+                options = self._options(stop, kwargs, run)
+                async with aclosing(from_here(self.cascade.astream(to_openai(messages), **options))) as items:
+                    async for item in items:
+                        if isinstance(item, Result):
+                            await atold(run, item.decision)
+                        chunk = self._chunk(item)
+                        if chunk is None:
+                            continue
+                        if run_manager:
+                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
 
-    def _options(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _options(
+        self, stop: list[str] | None, kwargs: dict[str, Any], run_manager: BaseRunManager | None = None
+    ) -> dict[str, Any]:
         """Return the options of one call: the model's own under those of the call."""
         call = {key: value for key, value in kwargs.items() if key not in _STREAM_SWITCHES}
         options = {"temperature": self.temperature, "max_tokens": self.max_tokens, **self.model_kwargs, **call}
         options["stop"] = stop or self.stop or None
-        options["member"] = options.pop("model", None)
+        options["member"], options["watcher"] = options.pop("model", None), member_runs(run_manager)
         for name in _NOT_PER_CALL.keys() & options.keys():
             raise InputError(f"not an argument of a call; {_NOT_PER_CALL[name]}", field=name)
         if isinstance(options.get("response_format"), type):

@@ -42,7 +42,7 @@ def test_the_readme(monkeypatch, capsys):
     monkeypatch.setattr(langchain_semcascade, "ChatSemCascade", offline)
     text = (ROOT / "langchain_semcascade" / "README.md").read_text(encoding="utf-8")
     snippets = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     names: dict[str, object] = {}
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from semcascade.engine.routing import routed
 from semcascade.engine.run import QueryRun
 from semcascade.engine.scoring import TierScorer
 from semcascade.engine.transports import Transports
+from semcascade.engine.watching import watched
 from semcascade.errors import InputError, SemcascadeError
 from semcascade.messages import Conversation, Prompt, Request, as_conversation
 from semcascade.transport.base import Delta, Transport
@@ -100,7 +102,8 @@ class Cascade:
         Args:
             prompt: A text, or messages in OpenAI's shape.
             **options: `tools`, `tool_choice`, `response_format`; `member`, to ask only the member of this name or
-                model id; and any request parameter (`temperature`, `max_tokens`, `stop`, ...).
+                model id; `watcher`, a function that hears of each request to a member (see `Watcher`); and any request
+                parameter (`temperature`, `max_tokens`, `stop`, ...).
 
         Raises:
             InputError: If the prompt or an option is wrong.
@@ -190,7 +193,7 @@ class Cascade:
         options = {key: value for key, value in options.items() if value is not None}
         for name in options.keys() & _NOT_PER_CALL:
             raise InputError("it cannot be given per call; give it to the member or the cascade", field=name)
-        only = options.pop("member", None)
+        only, watcher = options.pop("member", None), options.pop("watcher", None)
         if "tool_choice" in options and not isinstance(options["tool_choice"], str | Mapping):
             raise InputError("expected 'auto', 'none', 'required', or a tool in OpenAI's shape", field="tool_choice")
         if "response_format" in options and not isinstance(options["response_format"], Mapping):
@@ -205,6 +208,8 @@ class Cascade:
             params=options,
         )
         plan, only = routed(self._plan, request, None if only is None else self._find(only))
+        if watcher is not None:
+            plan = dataclasses.replace(plan, transports=watched(plan.transports, watcher))
         return plan, request, only
 
     def _find(self, name: str) -> Member:
