@@ -59,6 +59,10 @@ class Member(Settings):
     """US dollars; used where neither the provider nor the price table knows."""
     output_cost_per_token: float | None = Field(default=None, ge=0)
     """US dollars; used where neither the provider nor the price table knows."""
+    cached_input_cost_per_token: float | None = Field(default=None, ge=0)
+    """US dollars for what the provider read from its cache; the price of other input unless given."""
+    reasoning_cost_per_token: float | None = Field(default=None, ge=0)
+    """US dollars for hidden reasoning; the price of other output unless given."""
     context_window: int | None = Field(default=None, gt=0)
     """Tokens that the model takes in and gives out together."""
     abilities: dict[Ability, bool] = Field(default_factory=dict)

@@ -64,11 +64,9 @@ def price_of(model: str, usage: Usage) -> float | None:
     asked, said = prices["input_cost_per_token"], prices["output_cost_per_token"]
     cached = prices.get("cache_read_input_token_cost", asked)
     thought = prices.get("output_cost_per_reasoning_token", said)
+    read, hidden = min(usage.cached_tokens, usage.input_tokens), min(usage.reasoning_tokens, usage.output_tokens)
     return (
-        (usage.input_tokens - usage.cached_tokens) * asked
-        + usage.cached_tokens * cached
-        + (usage.output_tokens - usage.reasoning_tokens) * said
-        + usage.reasoning_tokens * thought
+        (usage.input_tokens - read) * asked + read * cached + (usage.output_tokens - hidden) * said + hidden * thought
     )
 
 

@@ -6,6 +6,7 @@ what came back, in the library's own shapes and errors.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from semcascade.abilities import Ability
 from semcascade.config import Member
 from semcascade.messages import Candidate, Request, ToolCall, Usage
 
-__all__ = ["Delta", "ToolCallDelta", "Transport", "assemble", "configured_price"]
+__all__ = ["Delta", "ToolCallDelta", "Transport", "assemble", "configured_price", "reported_cost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,31 @@ def configured_price(member: Member, usage: Usage) -> float | None:
     """
     if member.input_cost_per_token is None or member.output_cost_per_token is None:
         return None
-    return usage.input_tokens * member.input_cost_per_token + usage.output_tokens * member.output_cost_per_token
+    cached = min(usage.cached_tokens, usage.input_tokens)
+    reasoning = min(usage.reasoning_tokens, usage.output_tokens)
+    return (
+        (usage.input_tokens - cached) * member.input_cost_per_token
+        + cached * _or(member.cached_input_cost_per_token, member.input_cost_per_token)
+        + (usage.output_tokens - reasoning) * member.output_cost_per_token
+        + reasoning * _or(member.reasoning_cost_per_token, member.output_cost_per_token)
+    )
+
+
+def _or(price: float | None, other: float) -> float:
+    return other if price is None else price
+
+
+def reported_cost(said: object) -> float | None:
+    """Return the price in US dollars that a provider reported with its usage, or None where it is none.
+
+    >>> reported_cost(0.25), reported_cost({"total_cost": 0.5}), reported_cost("free"), reported_cost(-1)
+    (0.25, 0.5, None, None)
+    """
+    if isinstance(said, Mapping):
+        said = said.get("total_cost")
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return None
+    return float(said) if math.isfinite(said) and said >= 0 else None
 
 
 def assemble(member: Member, deltas: Iterable[Delta]) -> Candidate:

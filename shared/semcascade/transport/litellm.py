@@ -18,7 +18,7 @@ from semcascade.config import Member
 from semcascade.errors import AuthenticationError, ConnectionFailedError, MalformedReplyError, ModelNotFoundError
 from semcascade.messages import Candidate, Request, ToolCall, Usage
 from semcascade.provider_errors import provider_error
-from semcascade.transport.base import Delta, ToolCallDelta, configured_price
+from semcascade.transport.base import Delta, ToolCallDelta, configured_price, reported_cost
 from semcascade.transport.openai_shape import OpenCalls, TabledTransport, request_body, shared_out
 
 __all__ = ["LiteLLMTransport"]
@@ -93,12 +93,18 @@ class LiteLLMTransport(TabledTransport):
 
     def price(self, member: Member, usage: Usage) -> float | None:
         """Return the price by LiteLLM's table, else by the member's settings, else None."""
-        details = {"cached_tokens": usage.cached_tokens}
         tokens = litellm().Usage(
-            prompt_tokens=usage.input_tokens, completion_tokens=usage.output_tokens, prompt_tokens_details=details
+            prompt_tokens=usage.input_tokens,
+            completion_tokens=usage.output_tokens,
+            prompt_tokens_details={"cached_tokens": usage.cached_tokens},
+            completion_tokens_details={"reasoning_tokens": usage.reasoning_tokens},
         )
+        return self._reckoned(member, tokens, usage)
+
+    def _reckoned(self, member: Member, counted: Any, usage: Usage) -> float | None:
+        """Reckon from LiteLLM's own count, which also tells what was written to a cache."""
         try:
-            costs = litellm().cost_per_token(model=member.model, usage_object=tokens)
+            costs = litellm().cost_per_token(model=member.model, usage_object=counted)
         except Exception:  # noqa: BLE001 - an unknown model raises, each provider its own error
             return configured_price(member, usage)
         return float(sum(costs))
@@ -132,12 +138,11 @@ class LiteLLMTransport(TabledTransport):
         """Return what the provider reported, else LiteLLM's reckoning, else the member's settings, else None."""
         if usage is None:
             return None
-        reported = getattr(getattr(response, "usage", None), "cost", None)
+        counted = response.usage
+        reported = reported_cost(getattr(counted, "cost", None))
         if reported is None:
-            reported = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
-        if reported is not None:
-            return float(reported)
-        return self.price(member, usage)
+            reported = reported_cost((getattr(response, "_hidden_params", None) or {}).get("response_cost"))
+        return self._reckoned(member, counted, usage) if reported is None else reported
 
 
 def _said(choice: Any) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 from semcascade.abilities import Ability, abilities_of_model
 from semcascade.config import Member
 from semcascade.messages import Candidate, Request, Usage
-from semcascade.model_table import known_of
-from semcascade.transport.base import ToolCallDelta, Transport
+from semcascade.model_table import known_of, price_of
+from semcascade.transport.base import ToolCallDelta, Transport, configured_price
 
 __all__ = ["MOST_SAMPLES", "OpenCalls", "TabledTransport", "request_body", "shared_out"]
 
@@ -68,6 +68,12 @@ class TabledTransport(Transport):
     def most_samples(self, member: Member) -> int:
         """Return what the member's provider takes as `n`."""
         return MOST_SAMPLES.get(member.provider, 1)
+
+    def knows_price(self, member: Member) -> bool:
+        """Say whether the table or the member's settings know it, or else `price` does."""
+        once = Usage(1, 1)
+        known = price_of(member.model, once) is not None or configured_price(member, once) is not None
+        return known or super().knows_price(member)
 
     def context_window(self, member: Member) -> int | None:
         """Return the member's setting, else LiteLLM's table, else None."""

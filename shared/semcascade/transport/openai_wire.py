@@ -12,7 +12,7 @@ from typing import Any
 
 from semcascade.config import Member
 from semcascade.messages import Request, ToolCall, Usage, content_text
-from semcascade.transport.base import Delta, ToolCallDelta
+from semcascade.transport.base import Delta, ToolCallDelta, reported_cost
 from semcascade.transport.openai_services import Endpoint
 from semcascade.transport.openai_shape import OpenCalls, request_body
 
@@ -130,9 +130,8 @@ def usage_of(reply: Mapping[str, Any]) -> tuple[Usage | None, float | None]:
     if reasoning and usage.get("total_tokens") == usage["prompt_tokens"] + output + reasoning:
         output += reasoning  # xAI counts them apart
     cached = asked.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or usage.get("cached_tokens") or 0
-    cost = usage.get("cost")
     counted = Usage(int(usage["prompt_tokens"]), int(output), int(cached), int(reasoning))
-    return counted, None if cost is None else float(cost)
+    return counted, reported_cost(usage.get("cost"))
 
 
 @dataclass(slots=True)
