@@ -69,6 +69,8 @@ class CascadeModel(RunAware):
     """Who is asked when the target fails, one after the other, before `on_target_failure` rules."""
     on_budget: Literal["raise", "ensemble"] | None = None
     """What happens when a cap leaves no room for the target."""
+    early_exit: Literal["answer", "verdict", "off"] | None = None
+    """When a tier stops waiting, as the missing answers can change nothing."""
     breaker: Breaker | None = None
     """After how many failures in a row a member is left alone, and for how long; False: never."""
     unsupported: Literal["route", "raise"] | None = None

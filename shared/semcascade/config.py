@@ -103,6 +103,9 @@ class CascadeConfig(Settings):
     """Seconds for the whole query; None: the attempts' own limits."""
     max_retries: int = Field(default=2, ge=0, le=20)
     """How often a failed attempt at a member is repeated."""
+    early_exit: Literal["answer", "verdict", "off"] = "answer"
+    """When a tier stops waiting, as the missing answers can change nothing: once it is sure whether it is accepted and
+    which answer is returned (`answer`), once the first is sure (`verdict`), or never."""
     on_target_failure: Literal["raise", "ensemble"] = "raise"
     """What happens when target and fallback fail: raise, or return the best rejected answer, marked as such."""
     fallback: tuple[Member, ...] = ()

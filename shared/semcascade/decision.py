@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from semcascade.errors import CutShortError
 from semcascade.messages import Candidate, ToolCall, Usage
 
 __all__ = ["FALLBACK", "Decision", "Result", "TierRecord", "one_line", "total_cost"]
@@ -129,6 +130,11 @@ class Decision:
         return total_cost(tier.cost for tier in self.tiers)
 
     @property
+    def estimated_cost(self) -> float:
+        """The part of `cost` that is an estimate: for calls that were not waited for."""
+        return sum(candidate.estimated_cost for tier in self.tiers for candidate in tier.candidates)
+
+    @property
     def calls(self) -> int:
         """How many requests were sent, repeated ones and those that compared answers included."""
         asked = sum(candidate.attempts for tier in self.tiers for candidate in tier.candidates)
@@ -157,6 +163,7 @@ class Decision:
                 for candidate, agreement in tier.rows()
             ],
             "cost": self.cost,
+            "estimated_cost": self.estimated_cost,
             "latency_s": self.latency_s,
             "first_token_s": self.first_token_s,
             "always_target_cost": self.always_target_cost,
@@ -177,7 +184,8 @@ class Decision:
                 for index, (candidate, agreement) in enumerate(tier.rows())
             )
             lines.extend(f"    note: {note}" for note in tier.notes)
-        lines.append(f"total {money(self.cost)}, {self.latency_s:.2f} s; the target alone: {self._alone()}")
+        estimated = f" ({money(self.estimated_cost)} of it estimated)" if self.estimated_cost else ""
+        lines.append(f"total {money(self.cost)}{estimated}, {self.latency_s:.2f} s; the target alone: {self._alone()}")
         return "\n".join(lines)
 
     def _alone(self) -> str:
@@ -263,6 +271,8 @@ def _candidate_dict(candidate: Candidate, agreement: float | None) -> dict[str, 
         "finish_reason": candidate.finish_reason,
         "attempts": candidate.attempts,
     }
+    if candidate.estimated_cost:
+        data["estimated_cost"] = candidate.estimated_cost
     if candidate.usage:
         data["input_tokens"] = candidate.usage.input_tokens
         data["output_tokens"] = candidate.usage.output_tokens
@@ -285,7 +295,9 @@ def _tier_line(tier: TierRecord) -> str:
 
 def _candidate_line(tier: TierRecord, index: int, candidate: Candidate, agreement: float | None) -> str:
     mark = "*" if tier.accepted and index == tier.chosen else " "
-    if candidate.failure:
+    if isinstance(candidate.failure, CutShortError):
+        said = one_line(str(candidate.failure).removeprefix(f"{candidate.member}: "), 100)
+    elif candidate.failure:
         said = f"failed: {type(candidate.failure).__name__}: {one_line(str(candidate.failure), 100)}"
     elif candidate.tool_calls and not candidate.text:
         said = one_line(", ".join(f"{call.name}({call.arguments})" for call in candidate.tool_calls))

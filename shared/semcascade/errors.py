@@ -16,6 +16,7 @@ SemcascadeError
 │   ├── ConnectionFailedError                the provider could not be reached
 │   ├── ServerError                          the provider failed (5xx)
 │   ├── MalformedReplyError                  what came back is not an answer
+│   ├── CutShortError                        nobody waited for the answer any more; not the member's fault
 │   └── NotAskedError                        nothing was sent
 │       ├── MemberBudgetError                  a cap leaves no room for the request
 │       └── CircuitOpenError                   it failed too often of late; `retry_after` says when it is tried again
@@ -39,6 +40,7 @@ __all__ = [
     "ConnectionFailedError",
     "ContentFilterError",
     "ContextOverflowError",
+    "CutShortError",
     "DeadlineExceededError",
     "InputError",
     "LocalModelError",
@@ -169,6 +171,10 @@ class MalformedReplyError(MemberError):
     """What came back is not an answer."""
 
     retryable = True
+
+
+class CutShortError(MemberError):
+    """Nobody waited for the answer any more: the decision was certain without it, or the query was left."""
 
 
 class NotAskedError(MemberError):

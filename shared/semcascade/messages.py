@@ -105,6 +105,7 @@ class Candidate:
         finish_reason: "stop", "length", "tool_calls", "content_filter", or the provider's own word.
         usage: Token counts, or None where the provider sent none.
         cost: Price of the call (all its attempts) in US dollars, or None where unknown.
+        estimated_cost: The part of `cost` that is an estimate, for requests that were not waited for.
         latency_s: Seconds from the request to the complete answer.
         logprobs: Natural-log probabilities of the answer's tokens, where the provider sent them.
         model: The model's name as the provider reported it.
@@ -126,6 +127,7 @@ class Candidate:
     attempts: int = 1
     shares_prompt: bool = False
     failure: MemberError | None = None
+    estimated_cost: float = 0.0
 
     @property
     def ok(self) -> bool:

@@ -201,13 +201,14 @@ def answers_from(member: str, data: Any, where: str) -> tuple[Candidate, ...]:
 
 _PLAIN: dict[str, Any] = {
     "text": "", "reasoning": "", "finish_reason": None, "cost": None, "latency_s": 0.0, "model": None, "attempts": 1,
-    "shares_prompt": False,
+    "shares_prompt": False, "estimated_cost": 0.0,
 }  # fmt: skip
 """What of a candidate is written as it is, with its defaults, which are left out."""
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "text": (str,), "reasoning": (str,), "finish_reason": (str, type(None)), "model": (str, type(None)),
     "cost": (int, float, type(None)), "latency_s": (int, float), "attempts": (int,), "shares_prompt": (bool,),
+    "estimated_cost": (int, float),
     "tool_calls": (list,), "usage": (dict, type(None)), "logprobs": (list, type(None)), "failure": (dict, type(None)),
 }  # fmt: skip
 

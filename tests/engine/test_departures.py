@@ -74,7 +74,8 @@ def test_a_stream_that_is_left_stands_in_the_ledger():
         assert next(pieces).text == "one "
         pieces.close()
         summary = cascade.ledger.summary()
-    assert (summary.queries, summary.failed, summary.calls, summary.unpriced_queries) == (1, 1, 3, 1)
+    assert (summary.queries, summary.failed, summary.calls, summary.unpriced_queries) == (1, 1, 3, 0)
+    assert summary.estimated_cost == pytest.approx(2e-6)  # one token in, one out, as the siblings had in the mean
 
 
 async def test_an_asynchronous_stream_that_is_left_stands_in_the_ledger():
@@ -93,8 +94,8 @@ def test_an_accepted_answer_whose_result_is_not_fetched_counts_as_accepted():
         assert cascade.ledger.summary().accepted == 1
 
 
-@pytest.mark.parametrize(("hanging", "calls"), [(("b",), 2), (("a", "b"), 2), (("t",), 3)])
-async def test_a_cancelled_query_stands_in_the_ledger_with_all_it_asked(hanging, calls, monkeypatch):
+@pytest.mark.parametrize(("hanging", "calls", "unpriced"), [(("b",), 2, 0), (("a", "b"), 2, 1), (("t",), 3, 0)])
+async def test_a_cancelled_query_stands_in_the_ledger_with_all_it_asked(hanging, calls, unpriced, monkeypatch):
     transport = Hanging(*hanging)
     async with priced(transport) as cascade:
         added = _tells_when_added(cascade.ledger, monkeypatch)
@@ -105,7 +106,8 @@ async def test_a_cancelled_query_stands_in_the_ledger_with_all_it_asked(hanging,
             await query
         assert await asyncio.to_thread(added.wait, 5)
     summary = cascade.ledger.summary()
-    assert (summary.queries, summary.failed, summary.calls, summary.unpriced_queries) == (1, 1, calls, 1)
+    assert (summary.queries, summary.failed, summary.calls, summary.unpriced_queries) == (1, 1, calls, unpriced)
+    assert (summary.estimated_cost > 0) == (not unpriced)
 
 
 def test_a_stream_that_breaks_off_is_in_the_record_and_its_price_unknown():

@@ -42,6 +42,8 @@ _OPTIONS = (
     click.option("--selection", metavar="WAY", help="Which answer is returned: auto, central or primary."),
     click.option("--policy", type=click.Path(dir_okay=False), metavar="FILE",
                  help="Fitted policy that decides, as calibrate writes it."),
+    click.option("--early-exit", type=click.Choice(["answer", "verdict", "off"]),
+                 help="When to stop waiting for members that can change nothing  [answer]."),
     click.option("--timeout", type=float, metavar="SECONDS", help="For one attempt at one member."),
     click.option("--deadline", type=float, metavar="SECONDS", help="For the whole question."),
     click.option("--max-calls", type=int, metavar="N", help="Most requests for a question, repeated ones included."),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from semcascade.config import CascadeConfig, Tier
 
-__all__ = ["EscalationRate", "Rule", "Threshold", "Verdict", "rule_for"]
+__all__ = ["EscalationRate", "Foreseeing", "Leaning", "Rule", "Threshold", "Verdict", "rule_for"]
 
 TIE = 1e-9
 
@@ -36,6 +36,22 @@ class Rule(Protocol):
         """Accept or defer."""
 
 
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A rule that depends on nothing but the reliability, so that bounds on it can settle the decision."""
+
+    def settled(self, low: float, high: float) -> bool | None:
+        """Say what every reliability from `low` to `high` leads to: True to accept, False to defer; None if to both."""
+
+
+@runtime_checkable
+class Leaning(Protocol):
+    """A rule that can be asked about a reliability that is not the last word."""
+
+    def leans_to_defer(self, reliability: float) -> bool:
+        """Say whether this reliability, if it is the last word, is deferred; nothing is remembered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """Accept iff the reliability reaches a fixed threshold.
@@ -51,9 +67,25 @@ class Threshold:
         accept = reliability >= self.threshold - TIE
         return Verdict(accept, self.threshold, f"{reliability:.2f} {'≥' if accept else '<'} {self.threshold:.2f}")
 
+    def settled(self, low: float, high: float) -> bool | None:
+        """Say what every reliability from `low` to `high` leads to: True to accept, False to defer; None if to both.
+
+        >>> Threshold(0.6).settled(0.7, 0.9), Threshold(0.6).settled(0.1, 0.5), Threshold(0.6).settled(0.5, 0.7)
+        (True, False, None)
+        """
+        if low >= self.threshold - TIE / 2:
+            return True
+        return False if high < self.threshold - 2 * TIE else None
+
+    def leans_to_defer(self, reliability: float) -> bool:
+        """Say whether this reliability, if it is the last word, is deferred."""
+        return not self.decide(reliability).accept
+
 
 class EscalationRate:
     """Defer about a given share of queries: the threshold is a running quantile of the scores seen so far.
+
+    As it remembers every score, a tier that it rules waits for all its answers: it has no `settled`.
 
     The first scores, before there is a quantile to speak of, are held against `initial`. Scores tie a lot (three
     short answers agree to 0, ½ or 1), so a score equal to the quantile is deferred only while the share deferred
@@ -85,6 +117,10 @@ class EscalationRate:
         return Verdict(
             accept, threshold, f"{reliability:.2f} {relation} {threshold:.2f}, kept to defer {self.rate:.0%}"
         )
+
+    def leans_to_defer(self, reliability: float) -> bool:
+        """Say whether this reliability, if it is the last word, is deferred; nothing is remembered."""
+        return reliability < self._threshold() - TIE
 
     def _threshold(self) -> float:
         seen = len(self._sorted)

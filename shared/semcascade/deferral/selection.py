@@ -73,7 +73,7 @@ def choose(
 
 def _most_central(ranked: Sequence[int], centrality: FloatArray, second: FloatArray | None) -> int:
     best = max(float(centrality[index]) for index in ranked)
-    tied = [index for index in ranked if centrality[index] >= best - TIE]
+    tied = [index for index in ranked if not centrality[index] < best - TIE]  # a single answer's is undefined
     if second is not None and len(tied) > 1:
         top = max(float(second[index]) for index in tied)
         tied = [index for index in tied if second[index] >= top - TIE]

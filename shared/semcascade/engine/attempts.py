@@ -6,9 +6,9 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 
 from semcascade.config import CascadeConfig, Member
 from semcascade.decision import total_cost
@@ -21,7 +21,8 @@ from semcascade.redaction import redact
 from semcascade.transport.base import Transport
 
 __all__ = [
-    "Deadline", "Patience", "as_member_error", "ask", "ask_together", "backoff", "cost_of_failure", "failed", "left",
+    "Deadline", "Patience", "Tally", "as_member_error", "ask", "ask_together", "backoff", "cost_of_failure", "failed",
+    "if_billed",
     "with_preamble",
 ]  # fmt: skip
 
@@ -109,22 +110,60 @@ class Patience:
             raise MemberTimeoutError(f"no answer within {whose}", member=member.name) from None
 
 
-async def ask(transport: Transport, member: Member, request: Request, patience: Patience, sample: int = 0) -> Candidate:
+@dataclass(slots=True)
+class Tally:
+    """What asking for an answer has taken so far: all that is known of it when nobody waits any more.
+
+    Attributes:
+        attempts: Requests sent.
+        costs: Of those that failed.
+        in_flight: How many were being answered.
+        first: The tally of the request that this answer was to come with, where that is another's.
+    """
+
+    attempts: int = 0
+    costs: list[float | None] = field(default_factory=list)
+    in_flight: int = 0
+    first: Tally | None = None
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Count one request; it stays in flight if it is cancelled."""
+        self.attempts += 1
+        self.in_flight += 1
+        try:
+            yield
+        except Exception:
+            self.in_flight -= 1
+            raise
+        self.in_flight -= 1
+
+
+async def ask(
+    transport: Transport,
+    member: Member,
+    request: Request,
+    patience: Patience,
+    sample: int = 0,
+    tally: Tally | None = None,
+) -> Candidate:
     """Ask for one whole answer; a failure comes back as a candidate that carries it.
 
-    The latency runs from the first attempt to the end; the cost covers every attempt.
+    The latency runs from the first attempt to the end; the cost covers every attempt. The tally is kept for those who
+    may stop waiting.
     """
     request = with_preamble(request, member)
 
     async def send() -> list[Candidate]:
         return [await transport.complete(member, request, timeout=patience.timeout, sample=sample)]
 
-    (answer,) = await _attempts(send, transport, member, patience, patience.need(transport, member, request))
+    need = patience.need(transport, member, request)
+    (answer,) = await _attempts(send, transport, member, patience, need, tally or Tally())
     return answer
 
 
 async def ask_together(
-    transport: Transport, member: Member, request: Request, patience: Patience, n: int
+    transport: Transport, member: Member, request: Request, patience: Patience, n: int, tally: Tally | None = None
 ) -> list[Candidate]:
     """Ask for several whole answers by one request; see `Transport.complete_many`.
 
@@ -135,7 +174,8 @@ async def ask_together(
     async def send() -> list[Candidate]:
         return await transport.complete_many(member, request, timeout=patience.timeout, n=n)
 
-    return await _attempts(send, transport, member, patience, patience.need(transport, member, request, n))
+    need = patience.need(transport, member, request, n)
+    return await _attempts(send, transport, member, patience, need, tally or Tally())
 
 
 async def _attempts(
@@ -144,13 +184,14 @@ async def _attempts(
     member: Member,
     patience: Patience,
     need: Spend,
+    tally: Tally,
 ) -> list[Candidate]:
     started, last = time.monotonic(), None
     costs: list[float | None] = []
     for attempt in range(1, patience.max_retries + 2):
         try:
             patience.refuse_late(member)
-            with patience.guard.admitted(member, need) as entry:
+            with patience.guard.admitted(member, need) as entry, tally.sending():
                 async with patience.bound(member):
                     answers = _checked(await send(), member)
                 entry.answered(answers)
@@ -160,6 +201,7 @@ async def _attempts(
                 patience.guard.notes.append(f"not repeated: {error}")
                 return [failed(member, last, cost=total_cost(costs), started=started, attempts=attempt - 1)]
             costs.append(cost_of_failure(transport, member, error))
+            tally.costs.append(costs[-1])
             last, pause = error, backoff(error, attempt)
             if not error.retryable or attempt > patience.max_retries or pause >= patience.deadline.remaining():
                 return [failed(member, error, cost=total_cost(costs), started=started, attempts=attempt)]
@@ -192,12 +234,6 @@ def failed(
     latency = 0.0 if started is None else time.monotonic() - started
     attempts -= isinstance(error, NotAskedError)
     return Candidate(member.name, cost=cost, latency_s=latency, attempts=attempts, failure=_detached(error))
-
-
-def left(transport: Transport, member: Member) -> Candidate:
-    """Return a candidate for a member that was asked, and nobody waited for its answer; it may have been billed."""
-    error = MemberError("left before it had answered", member=member.name)
-    return failed(member, error, cost=_if_billed(transport, member), attempts=1)
 
 
 def _detached(error: MemberError) -> MemberError:
@@ -238,9 +274,9 @@ def with_preamble(request: Request, member: Member) -> Request:
 
 def cost_of_failure(transport: Transport, member: Member, error: MemberError) -> float | None:
     """A refused request is free; one that was cut off or garbled may have been billed."""
-    return _if_billed(transport, member) if may_be_billed(error) else 0.0
+    return if_billed(transport, member) if may_be_billed(error) else 0.0
 
 
-def _if_billed(transport: Transport, member: Member) -> float | None:
+def if_billed(transport: Transport, member: Member) -> float | None:
     """Nobody knows what was billed, except of a member that is free."""
     return 0.0 if transport.price(member, Usage(1000, 1000)) == 0 else None

@@ -47,7 +47,7 @@ class Cascade:
         transports: Further transports, by the names that members call them.
         **settings: Settings of `CascadeConfig`: `ensemble`, `target`, `tiers`, `threshold`, `escalation_rate`,
             `similarity`, `signal`, `selection`, `timeout`, `deadline`, `max_retries`, `on_target_failure`,
-            `policy`, `unsupported`, `budget`, `on_budget`, `breaker`, `fallback`.
+            `policy`, `unsupported`, `budget`, `on_budget`, `breaker`, `fallback`, `early_exit`.
 
     Raises:
         ConfigError: If a setting is wrong; its `field` names it.

@@ -1,172 +1,132 @@
-"""One tier: ask its members at once, score what they answered, record it."""
+"""Asking the members of one tier at once, for as long as their answers can matter."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
-from semcascade.config import Member, Tier
-from semcascade.decision import TierRecord
-from semcascade.engine.attempts import failed, left
-from semcascade.engine.budget import Spend
+from semcascade.config import Tier
+from semcascade.engine.departures import LEFT, cut_short, mean_usage
+from semcascade.engine.foresight import can_foresee, foresee
 from semcascade.engine.query import Inquiry
-from semcascade.engine.samples import ask_samples, sample_needs, sampling_notes
-from semcascade.engine.scoring import Scored, TierScorer
-from semcascade.messages import Candidate
-from semcascade.similarity import Query, classify
+from semcascade.engine.samples import Slot, ask_samples
+from semcascade.engine.scoring import TierScorer
+from semcascade.messages import Candidate, Usage
+from semcascade.similarity import Query
 
-__all__ = ["TierRun"]
+__all__ = ["FanOut"]
 
 
-class TierRun:
-    """One query in one of the tiers before the last.
+class FanOut:
+    """One tier's requests.
 
     Args:
         inquiry: The query.
         tier: Who is asked.
-        scorer: Scores their answers.
+        scorer: Says when the answers settle the decision.
+        left_out: By name, the failure of each member that is not asked.
+
+    Attributes:
+        notes: Who was not waited for, and why.
     """
 
-    def __init__(self, inquiry: Inquiry, tier: Tier, scorer: TierScorer) -> None:
+    def __init__(self, inquiry: Inquiry, tier: Tier, scorer: TierScorer, left_out: Mapping[str, Candidate]) -> None:
         self._inquiry, self._tier, self._scorer = inquiry, tier, scorer
-        self._started = time.monotonic()
-        unready = inquiry.unready
-        self._unready = {member.name: unready[id(member)] for member in tier.members if id(member) in unready}
-        self._leave_out_unwell()
-
-    async def run(self) -> TierRecord:
-        """Ask the tier; add what came of it to the query's records, and return it."""
-        inquiry, tier, quorum = self._inquiry, self._tier, self._scorer.quorum
-        askable = sum(member.samples for member in tier.members if member.name not in self._unready)
-        if askable < quorum:
-            candidates = tuple(self._unready.values())
-            reason = f"only {askable} of {tier.answers} answers could be asked for, {quorum} are needed"
-            return self._keep(self._unscored(candidates, reason))
-        with inquiry.guard.held(self._needs()) as refusal:
-            if refusal is not None:
-                reason = f"skipped, as a cap leaves no room: {refusal.reason}"
-                return self._keep(self._unscored(tuple(self._unready.values()), reason))
-            candidates = await self._fan_out()
-        answers = [candidate for candidate in candidates if candidate.ok]
-        if len(answers) < quorum:
-            reason = f"{len(answers)} of {len(candidates)} answered, {quorum} are needed"
-            return self._keep(self._unscored(candidates, reason))
-        try:
-            query = Query.of(inquiry.request, inquiry.ask)
-            scored = await self._scorer.score(query, answers, _places(tier, answers), self._heard())
-        except asyncio.CancelledError:
-            self._keep(self._left(candidates))
-            raise
-        record = _record(tier, candidates, answers, scored, time.monotonic() - self._started)
-        notes = (*record.notes, *sampling_notes(tier, inquiry.request))
-        return self._keep(dataclasses.replace(record, notes=notes))
-
-    def _heard(self) -> list[Candidate]:
-        """Return what a lone answer is held against: what the tiers before said."""
-        if self._tier.answers > 1:
-            return []
-        return [candidate for record in self._inquiry.records for candidate in record.candidates if candidate.ok]
-
-    def _leave_out_unwell(self) -> None:
-        """Leave out members whose breaker is open, as those that are not ready."""
-        for member in self._tier.members:
-            error = None if member.name in self._unready else self._inquiry.guard.unwell(member)
-            if error is not None:
-                self._unready[member.name] = failed(member, error, attempts=1)
-
-    def _needs(self) -> list[tuple[Member, Spend]]:
-        """Return the most that each request may take."""
-        inquiry = self._inquiry
-        return [
-            (member, need)
-            for member in self._tier.members
-            if member.name not in self._unready
-            for need in sample_needs(inquiry.transport(member), member, inquiry.request, inquiry.patience(member))
+        self._slots = [
+            Slot(member, index, left_out.get(member.name))
+            for member in tier.members
+            for index in range(1 if member.name in left_out else member.samples)
         ]
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._foresees = inquiry.config.early_exit != "off" and can_foresee(scorer)
+        self.notes: list[str] = []
 
-    async def _fan_out(self) -> tuple[Candidate, ...]:
-        inquiry, tasks = self._inquiry, list[tuple[Member, asyncio.Task[Candidate] | None]]()
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Every answer and failure so far, in the order of the members."""
+        return tuple(slot.candidate for slot in self._slots if slot.candidate is not None)
+
+    async def run(self) -> None:
+        """Ask, until all have answered or the missing answers cannot change the decision.
+
+        Whoever was asked has a candidate afterwards, also when this is cancelled.
+        """
         try:
-            async with asyncio.TaskGroup() as group:
-                for member in self._tier.members:
-                    if member.name in self._unready:
-                        tasks.append((member, None))
-                        continue
-                    transport, patience = inquiry.transport(member), inquiry.patience(member)
-                    samples = ask_samples(group, transport, member, inquiry.request, patience)
-                    tasks += [(member, task) for task in samples]
+            self._ask()
+            while pending := [slot.task for slot in self._slots if slot.pending]:
+                await self._wait(pending)
+                self._collect()
+                if self._foresees and self._pending() and await self._is_settled():
+                    self._cut("not waited for: it could not change the decision any more")
         except asyncio.CancelledError:
-            self._keep(self._left(self._candidates(tasks)))
+            self._collect()
+            self._cut(LEFT)
             raise
-        return self._candidates(tasks)
+        finally:
+            await self._end()
 
-    def _candidates(self, tasks: Sequence[tuple[Member, asyncio.Task[Candidate] | None]]) -> tuple[Candidate, ...]:
-        return tuple(
-            self._unready[member.name]
-            if task is None
-            else left(self._inquiry.transport(member), member)
-            if task.cancelled()
-            else task.result()
-            for member, task in tasks
-        )
+    def _ask(self) -> None:
+        for member in self._tier.members:
+            slots = [slot for slot in self._slots if slot.member is member and slot.candidate is None]
+            if slots:
+                for slot in slots:
+                    slot.asked_at = time.monotonic()
+                patience = self._inquiry.patience(member)
+                ask_samples(self._start, self._inquiry.transport(member), slots, self._inquiry.request, patience)
 
-    def _unscored(self, candidates: tuple[Candidate, ...], reason: str) -> TierRecord:
-        chosen, elapsed = _first_usable(self._tier, candidates), time.monotonic() - self._started
-        return TierRecord(self._tier.name, candidates, accepted=False, reason=reason, chosen=chosen, latency_s=elapsed)
+    def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.append(task)
+        return task
 
-    def _left(self, candidates: tuple[Candidate, ...]) -> TierRecord:
-        elapsed, reason = time.monotonic() - self._started, "left before it was decided"
-        return TierRecord(self._tier.name, candidates, accepted=False, reason=reason, latency_s=elapsed)
+    def _pending(self) -> list[Slot]:
+        return [slot for slot in self._slots if slot.pending]
 
-    def _keep(self, record: TierRecord) -> TierRecord:
-        self._inquiry.failures += [candidate.failure for candidate in record.candidates if candidate.failure]
-        self._inquiry.records.append(record)
-        return record
+    async def _wait(self, pending: Sequence[asyncio.Task[Any] | None]) -> None:
+        until = asyncio.FIRST_COMPLETED if self._foresees else asyncio.ALL_COMPLETED
+        await asyncio.wait([task for task in pending if task is not None], return_when=until)
 
+    def _collect(self) -> None:
+        """Take in what has come."""
+        for slot in self._pending():
+            if slot.task is not None and slot.task.done():
+                slot.candidate = self._left(slot, LEFT, None) if slot.task.cancelled() else slot.task.result()
 
-def _first_usable(tier: Tier, candidates: Sequence[Candidate]) -> int | None:
-    """Return the answer of the highest priority that says anything, for want of agreement to choose by."""
-    priority = {member.name: member.priority for member in tier.members}
-    usable = [i for i, candidate in enumerate(candidates) if candidate.ok and not classify(candidate).degenerate]
-    return max(usable, key=lambda i: priority[candidates[i].member], default=None)
+    async def _is_settled(self) -> bool:
+        """Whether the decision, and the answer where one is returned, is sure whatever may still come."""
+        config = self._inquiry.config
+        slots = [(slot.member, slot.answer) for slot in self._slots if slot.pending or slot.answer]
+        if sum(answer is not None for _, answer in slots) < self._scorer.quorum:
+            return False
+        foreseen = await foresee(self._scorer, Query.of(self._inquiry.request), slots)
+        if foreseen.accept is None or (foreseen.accept is False and self._is_heard_later()):
+            return False
+        returned = foreseen.accept or "ensemble" in (config.on_target_failure, config.on_budget)
+        return foreseen.choice is not None or not returned or config.early_exit == "verdict"
 
+    def _is_heard_later(self) -> bool:
+        """Whether a later tier of one answer holds it against what is said here."""
+        between = self._inquiry.config.tiers[:-1]
+        return any(tier.answers == 1 for tier in between)
 
-def _places(tier: Tier, answers: Sequence[Candidate]) -> list[int]:
-    """Return the place of each answer among all that the tier asks for, whoever failed."""
-    starts = itertools.accumulate((member.samples for member in tier.members), initial=0)
-    free = {member.name: itertools.count(start) for member, start in zip(tier.members, starts, strict=False)}
-    return [next(free[answer.member]) for answer in answers]
+    def _cut(self, why: str) -> None:
+        """Stop waiting for those who have not answered."""
+        pending, usage = self._pending(), mean_usage(self.candidates)
+        for slot in pending:
+            slot.candidate = self._left(slot, why, usage)
+        if pending:
+            self.notes.append(f"{', '.join(dict.fromkeys(slot.member.name for slot in pending))}: {why}")
 
+    def _left(self, slot: Slot, why: str, usage: Usage | None) -> Candidate:
+        transport, seconds = self._inquiry.transport(slot.member), time.monotonic() - slot.asked_at
+        return cut_short(transport, slot.member, slot.tally, why, usage, latency_s=seconds)
 
-def _record(
-    tier: Tier, candidates: tuple[Candidate, ...], answers: list[Candidate], scored: Scored, elapsed: float
-) -> TierRecord:
-    """Put the scores of the answers back beside all candidates, failures included."""
-    places = [index for index, candidate in enumerate(candidates) if candidate.ok]
-    agreement: list[float | None] = [None] * len(candidates)
-    for place, value in zip(places, scored.agreement, strict=True):
-        agreement[place] = value
-    chosen = places[scored.choice.index]
-    member = answers[scored.choice.index].member
-    said = f"accepted {member}, {scored.choice.reason}: " if scored.verdict.accept else ""
-    return TierRecord(
-        name=tier.name,
-        candidates=candidates,
-        accepted=scored.verdict.accept,
-        reason=f"{said}{scored.signal} {scored.verdict.reason}",
-        chosen=chosen,
-        signal=scored.signal,
-        value=scored.score.value,
-        score=scored.score.reliability,
-        threshold=scored.verdict.threshold,
-        similarity=scored.comparison.method,
-        agreement=tuple(agreement),
-        entropy=scored.entropy,
-        scoring_cost=scored.cost,
-        scoring_calls=scored.calls,
-        latency_s=elapsed,
-        notes=(*scored.comparison.notes, *scored.notes),
-    )
+    async def _end(self) -> None:
+        """Cancel what still runs, and wait until it has let go of its connection."""
+        running = [task for task in self._tasks if not task.done()]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.gather(*running, return_exceptions=True)

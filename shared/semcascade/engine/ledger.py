@@ -22,6 +22,7 @@ class LedgerSummary:
         failed: Queries that nobody answered, or that were left before.
         calls: Requests sent, those that compared answers included.
         cost: What is known to have been spent.
+        estimated_cost: The part of `cost` that is an estimate: for calls that were cancelled, as nobody needed them.
         unpriced_queries: Queries with a call of unknown price; their known part is not in `cost`.
         compared_queries: Queries of which both the cost and the target's price are known.
         compared_cost: What those queries cost.
@@ -35,6 +36,7 @@ class LedgerSummary:
     failed: int = 0
     calls: int = 0
     cost: float = 0.0
+    estimated_cost: float = 0.0
     unpriced_queries: int = 0
     compared_queries: int = 0
     compared_cost: float = 0.0
@@ -68,6 +70,8 @@ class LedgerSummary:
         if self.deferral_rate is None:
             return f"{self.queries} queries, none answered"
         text = f"{self.queries} queries, {self.deferral_rate:.0%} deferred, {self.calls} calls, {money(self.cost)}"
+        if self.estimated_cost:
+            text += f" ({money(self.estimated_cost)} of it estimated)"
         if self.unpriced_queries:
             text += f" and {self.unpriced_queries} queries of unknown cost"
         if self.savings is not None and self.cost_ratio is not None:
@@ -98,6 +102,7 @@ class Ledger:
                 failed=was.failed + (not decision.member),
                 calls=was.calls + decision.calls,
                 cost=was.cost + (cost or 0.0),
+                estimated_cost=was.estimated_cost + (decision.estimated_cost if cost is not None else 0.0),
                 unpriced_queries=was.unpriced_queries + (cost is None),
                 compared_queries=was.compared_queries + compared,
                 compared_cost=was.compared_cost + (cost if cost is not None and compared else 0.0),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from semcascade.config import CascadeConfig, Member
 from semcascade.decision import Decision, Result, TierRecord, one_line
-from semcascade.engine.attempts import Deadline, Patience, ask
+from semcascade.engine.attempts import Deadline, Patience, Tally, ask
 from semcascade.engine.guard import Guards
 from semcascade.engine.scoring import TierScorer
 from semcascade.engine.transports import Transports
@@ -87,11 +87,11 @@ class Inquiry:
         """Return how long and how often the member is asked."""
         return Patience.of(member, self.config, self.deadline, self.guard)
 
-    async def ask(self, member: Member, request: Request) -> Candidate:
+    async def ask(self, member: Member, request: Request, tally: Tally | None = None) -> Candidate:
         """Ask a member for one whole answer, within the query's deadline."""
         if id(member) in self.unready:
             return self.unready[id(member)]
-        return await ask(self.transport(member), member, request, self.patience(member))
+        return await ask(self.transport(member), member, request, self.patience(member), tally=tally)
 
     def note_first_token(self) -> None:
         """Note that the first piece of a streamed answer is there."""

@@ -7,10 +7,10 @@ from contextlib import aclosing
 
 from semcascade.config import Member
 from semcascade.decision import Decision, Result
-from semcascade.engine.fanout import TierRun
 from semcascade.engine.query import Inquiry, Plan
 from semcascade.engine.readiness import make_ready
 from semcascade.engine.target import TargetRun
+from semcascade.engine.tier import TierRun
 from semcascade.messages import Request
 from semcascade.transport.base import Delta
 from semcascade.transport.recorded import whole

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from semcascade.config import Member, Tier
-from semcascade.engine.attempts import Patience, ask, ask_together, left, with_preamble
+from semcascade.engine.attempts import Patience, Tally, ask, ask_together, with_preamble
 from semcascade.engine.budget import Spend
 from semcascade.errors import BadRequestError, ContentFilterError, ContextOverflowError
 from semcascade.messages import Candidate, Request
 from semcascade.transport.base import Transport
 
-__all__ = ["SAMPLING_TEMPERATURE", "ask_samples", "sample_needs", "sampling_notes"]
+__all__ = ["SAMPLING_TEMPERATURE", "Slot", "Start", "ask_samples", "sample_needs", "sampling_notes"]
 
 SAMPLING_TEMPERATURE = 1.0
 """For several answers of one member, where neither it nor the request says how to draw them.
@@ -26,31 +26,68 @@ SAMPLING_TEMPERATURE = 1.0
 Semantic entropy is defined on samples at 1.0 (Farquhar et al. 2024), and it is the one value that every provider takes.
 """
 
+Start: TypeAlias = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+"""Makes a task of a coroutine, and sees to its end."""
+
 _DRAWING = frozenset({"temperature", "top_p", "top_k", "min_p"})
 
 
+class Slot:
+    """One answer of a member that a tier may get.
+
+    Args:
+        member: Who is asked.
+        index: Which of its samples this is, from 0.
+        candidate: What stands for the answer, where it is not asked for.
+
+    Attributes:
+        candidate: The answer or failure, once it is there.
+        task: Asks for it, once it is asked for.
+        tally: What asking has taken so far.
+        asked_at: When it was asked for, on the monotonic clock.
+    """
+
+    def __init__(self, member: Member, index: int = 0, candidate: Candidate | None = None) -> None:
+        self.member, self.index, self.candidate = member, index, candidate
+        self.task: asyncio.Task[Candidate] | None = None
+        self.tally = Tally()
+        self.asked_at = 0.0
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is asked for, and there is no answer yet."""
+        return self.task is not None and self.candidate is None
+
+    @property
+    def answer(self) -> Candidate | None:
+        """The answer, if there is one."""
+        return self.candidate if self.candidate is not None and self.candidate.ok else None
+
+
 def ask_samples(
-    group: asyncio.TaskGroup,
-    transport: Transport,
-    member: Member,
-    request: Request,
-    patience: Patience,
-    *,
-    only: Sequence[int] | None = None,
+    start: Start, transport: Transport, slots: Sequence[Slot], request: Request, patience: Patience
 ) -> list[asyncio.Task[Candidate]]:
-    """Start asking for all samples of a member, or only some; each task gives one answer or failure."""
-    if member.samples == 1:
-        return [group.create_task(ask(transport, member, request, patience))]
-    request = _drawn(request, member)
-    if only is not None and len(only) < member.samples:
-        return [group.create_task(_one(transport, member, request, patience, index)) for index in only]
-    if transport.most_samples(member) < 2:
-        return [group.create_task(_one(transport, member, request, patience, index)) for index in range(member.samples)]
-    tasks: list[asyncio.Task[Candidate]] = []
-    for start, n in _requests(transport, member):
-        together = group.create_task(_together(transport, member, request, patience, start, n))
-        tasks += [group.create_task(_part(together, transport, member, index)) for index in range(n)]
-    return tasks
+    """Start asking one member for the answers of these slots; return each slot's task.
+
+    Args:
+        start: Makes a task of a coroutine, and sees to its end.
+        transport: Serves the member.
+        slots: Some or all of the member's samples.
+        request: What is asked.
+        patience: How long and how often.
+    """
+    member = slots[0].member
+    most = transport.most_samples(member) if member.samples > 1 else 1
+    request = _drawn(request, member) if member.samples > 1 else request
+    for first in range(0, len(slots), max(1, most)):
+        part = slots[first : first + max(1, most)]
+        if len(part) == 1:
+            part[0].task = start(_one(transport, part[0], request, patience))
+            continue
+        together = start(_together(transport, part, request, patience))
+        for position, slot in enumerate(part):
+            slot.task = start(_part(together, position))
+    return [slot.task for slot in slots if slot.task is not None]
 
 
 def sample_needs(transport: Transport, member: Member, request: Request, patience: Patience) -> list[Spend]:
@@ -91,41 +128,39 @@ def _with(request: Request, params: Mapping[str, Any]) -> Request:
     return dataclasses.replace(request, params={**request.params, **params})
 
 
-async def _one(transport: Transport, member: Member, request: Request, patience: Patience, index: int) -> Candidate:
+async def _one(transport: Transport, slot: Slot, request: Request, patience: Patience) -> Candidate:
     """Ask for one sample; of the same seed, all would be the same."""
-    seed = _settings(request, member).get("seed")
-    if isinstance(seed, int) and index:
-        request = _with(request, {"seed": seed + index})
-    return await ask(transport, member, request, patience, index)
+    slot.tally.first = None
+    seed = _settings(request, slot.member).get("seed")
+    if isinstance(seed, int) and slot.index:
+        request = _with(request, {"seed": seed + slot.index})
+    return await ask(transport, slot.member, request, patience, slot.index, slot.tally)
 
 
 async def _together(
-    transport: Transport, member: Member, request: Request, patience: Patience, start: int, n: int
+    transport: Transport, slots: Sequence[Slot], request: Request, patience: Patience
 ) -> list[Candidate]:
-    """Ask for n samples by one request, and one by one for those that did not come with it."""
-    if n == 1:
-        return [await _one(transport, member, request, patience, start)]
-    found = await ask_together(transport, member, request, patience, n)
+    """Ask for several samples by one request, and one by one for those that did not come with it."""
+    n, member = len(slots), slots[0].member
+    for slot in slots[1:]:
+        slot.tally.first = slots[0].tally
+    found = await ask_together(transport, member, request, patience, n, slots[0].tally)
     first = found[0]
     if first.failure is not None and not _refused_number(first):
         rest = dataclasses.replace(first, attempts=0, cost=0.0)
         return [first, *[rest] * (n - 1)]
     if first.failure is not None:
         found = []
-    missing = range(start + len(found), start + n)
-    found += await asyncio.gather(*(_one(transport, member, request, patience, index) for index in missing))
+    missing = slots[len(found) :]
+    found += await asyncio.gather(*(_one(transport, slot, request, patience) for slot in missing))
     if first.failure is not None:  # the refused request was one, too
         found[0] = dataclasses.replace(found[0], attempts=found[0].attempts + first.attempts)
     return found
 
 
-async def _part(together: asyncio.Task[list[Candidate]], transport: Transport, member: Member, index: int) -> Candidate:
-    """Wait for one of the answers; left before it came, it is recorded as left, but its request only once."""
-    try:
-        return (await asyncio.shield(together))[index]
-    except asyncio.CancelledError:
-        gone = left(transport, member)
-        return dataclasses.replace(gone, attempts=0, cost=0.0) if index else gone
+async def _part(together: asyncio.Task[list[Candidate]], position: int) -> Candidate:
+    """Wait for one of several answers that come together."""
+    return (await asyncio.shield(together))[position]
 
 
 def _refused_number(answer: Candidate) -> bool:

@@ -33,7 +33,7 @@ from semcascade.similarity import (
     standing_in,
 )
 
-__all__ = ["Scored", "TierScorer", "evidence_of"]
+__all__ = ["Scored", "TierScorer", "evidence_of", "misfits"]
 
 _FROM_ANSWERS = frozenset({"logprobs", "sentences"})
 """What signals may need that comes with the answers, not from comparing them."""
@@ -87,7 +87,7 @@ class TierScorer:
         self.similarity: Similarity = get_similarity(tier.similarity or given.similarity)
         self._ready = False
         self._check_signal()
-        self._selection = tier.selection or given.selection
+        self.selection = tier.selection or given.selection
         self._priority = {member.name: member.priority for member in tier.members}
 
     async def prepare(self) -> None:
@@ -111,8 +111,8 @@ class TierScorer:
         places = [*places, *range(len(places), len(answers))]
         comparison = await self._compare(query, answers)
         agreement = centrality(comparison.matrix)
-        misfits = await _misfits(query, answers, comparison)
-        fit = [not kind.degenerate and not why for kind, why in zip(comparison.kinds, misfits, strict=True)]
+        unfit = await misfits(query, answers, comparison)
+        fit = [not kind.degenerate and not why for kind, why in zip(comparison.kinds, unfit, strict=True)]
         usable = [one and place < len(own) for place, one in enumerate(fit)]
         judged = await self._judge(query, answers, places, comparison, usable)
         choice = judged.choice if judged else self._choose(own, comparison, agreement, usable)
@@ -128,7 +128,7 @@ class TierScorer:
             comparison=comparison,
             agreement=tuple(None if np.isnan(value) else float(value) for value in agreement[: len(own)]),
             entropy=get_signal("semantic_entropy").score(evidence).value,
-            notes=(*_left_out(own, misfits), *self._certified()),
+            notes=(*_left_out(own, unfit), *self._certified()),
         )
 
     def _certified(self) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ class TierScorer:
         self, own: Sequence[Candidate], comparison: Comparison, agreement: FloatArray, usable: Sequence[bool]
     ) -> Choice:
         return choose(
-            self._selection if len(own) == len(agreement) else "primary",
+            self.selection if len(own) == len(agreement) else "primary",
             agreement,
             order=priority_order([self._priority[answer.member] for answer in own]),
             usable=usable,
@@ -194,7 +194,7 @@ class TierScorer:
         return decide(self.policy, score.reliability, kind=kind, length=length)
 
 
-async def _misfits(query: Query, answers: Sequence[Candidate], comparison: Comparison) -> list[str | None]:
+async def misfits(query: Query, answers: Sequence[Candidate], comparison: Comparison) -> list[str | None]:
     """Say of each answer that says anything why it cannot be read as what was asked for, if so."""
     if not query.tools and not query.response_format:
         return [None] * len(answers)
@@ -206,11 +206,11 @@ async def _misfits(query: Query, answers: Sequence[Candidate], comparison: Compa
     return await asyncio.to_thread(find)
 
 
-def _left_out(answers: Sequence[Candidate], misfits: Sequence[str | None]) -> tuple[str, ...]:
+def _left_out(answers: Sequence[Candidate], unfit: Sequence[str | None]) -> tuple[str, ...]:
     """Say which answers could not be chosen, and why."""
     return tuple(
         f"{answer.member}'s answer was not to choose from: {why}"
-        for answer, why in zip(answers, misfits, strict=False)
+        for answer, why in zip(answers, unfit, strict=False)
         if why
     )
 

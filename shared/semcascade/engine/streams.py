@@ -12,11 +12,12 @@ from semcascade.config import Member
 from semcascade.decision import total_cost
 from semcascade.engine.attempts import (
     Patience,
+    Tally,
     as_member_error,
     backoff,
     cost_of_failure,
     failed,
-    left,
+    if_billed,
     with_preamble,
 )
 from semcascade.errors import NotAskedError
@@ -27,20 +28,21 @@ __all__ = ["ask_in_pieces"]
 
 
 async def ask_in_pieces(
-    transport: Transport, member: Member, request: Request, patience: Patience
+    transport: Transport, member: Member, request: Request, patience: Patience, tally: Tally | None = None
 ) -> AsyncGenerator[Delta | Candidate, None]:
     """Yield the pieces of one answer and at last its candidate, which may carry a failure.
 
-    Attempts are repeated only before the first piece: what was shown cannot be taken back.
+    Attempts are repeated only before the first piece: what was shown cannot be taken back. The tally is kept for those
+    who may stop listening.
     """
-    request, started = with_preamble(request, member), time.monotonic()
+    request, started, tally = with_preamble(request, member), time.monotonic(), tally or Tally()
     need, last = patience.need(transport, member, request), None
     costs: list[float | None] = []
     pieces: list[Delta] = []
     for attempt in range(1, patience.max_retries + 2):
         try:
             patience.refuse_late(member)
-            with patience.guard.admitted(member, need) as entry:
+            with patience.guard.admitted(member, need) as entry, tally.sending():
                 async with aclosing(_pieces(transport, member, request, patience)) as deltas:
                     async for delta in deltas:
                         entry.begun = True
@@ -54,7 +56,8 @@ async def ask_in_pieces(
                 patience.guard.notes.append(f"not repeated: {error}")
                 yield failed(member, last, cost=total_cost(costs), started=started, attempts=attempt - 1)
                 return
-            costs.append(left(transport, member).cost if pieces else cost_of_failure(transport, member, error))
+            costs.append(if_billed(transport, member) if pieces else cost_of_failure(transport, member, error))
+            tally.costs.append(costs[-1])
             last, pause = error, backoff(error, attempt)
             final = not error.retryable or attempt > patience.max_retries
             if pieces or final or pause >= patience.deadline.remaining():

@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 
 from semcascade.decision import FALLBACK, Result, TierRecord
-from semcascade.engine.attempts import left
+from semcascade.engine.attempts import Tally
+from semcascade.engine.departures import LEFT, cut_short, mean_usage
 from semcascade.engine.query import Inquiry
 from semcascade.engine.streams import ask_in_pieces
 from semcascade.errors import MemberBudgetError, NotAskedError
@@ -42,8 +43,8 @@ class TargetRun:
             CascadeError: If there is none, and nothing may stand in.
         """
         for member in self._chain:
-            with self._recording_departure(member):
-                candidate = await self._inquiry.ask(member, self._inquiry.request)
+            with self._recording_departure(member) as tally:
+                candidate = await self._inquiry.ask(member, self._inquiry.request, tally)
             record = self._record(member, candidate)
             if candidate.failure is None:
                 return self._answered(record)
@@ -58,8 +59,8 @@ class TargetRun:
         begun = False
         for member in self._chain:
             candidate = None
-            with self._recording_departure(member):
-                async with aclosing(self._pieces(member)) as items:
+            with self._recording_departure(member) as tally:
+                async with aclosing(self._pieces(member, tally)) as items:
                     async for item in items:
                         if isinstance(item, Candidate):
                             candidate = item
@@ -80,22 +81,25 @@ class TargetRun:
         yield whole(result.candidate)
         yield result
 
-    async def _pieces(self, member: Member) -> AsyncGenerator[Delta | Candidate, None]:
+    async def _pieces(self, member: Member, tally: Tally) -> AsyncGenerator[Delta | Candidate, None]:
         inquiry = self._inquiry
         if id(member) in inquiry.unready:
             yield inquiry.unready[id(member)]
             return
-        pieces = ask_in_pieces(inquiry.transport(member), member, inquiry.request, inquiry.patience(member))
+        pieces = ask_in_pieces(inquiry.transport(member), member, inquiry.request, inquiry.patience(member), tally)
         async with aclosing(pieces) as items:
             async for item in items:
                 yield item
 
     @contextmanager
-    def _recording_departure(self, member: Member) -> Iterator[None]:
+    def _recording_departure(self, member: Member) -> Iterator[Tally]:
+        tally = Tally()
         try:
-            yield
+            yield tally
         except (asyncio.CancelledError, GeneratorExit):
-            self._record(member, left(self._inquiry.transport(member), member))
+            usage = mean_usage(candidate for record in self._inquiry.records for candidate in record.candidates)
+            seconds, transport = time.monotonic() - self._asked, self._inquiry.transport(member)
+            self._record(member, cut_short(transport, member, tally, LEFT, usage, latency_s=seconds))
             raise
 
     def _record(self, member: Member, candidate: Candidate) -> TierRecord:

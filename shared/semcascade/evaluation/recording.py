@@ -17,7 +17,7 @@ from semcascade.decision import money, total_cost
 from semcascade.engine.attempts import Deadline, Patience
 from semcascade.engine.guard import Guards
 from semcascade.engine.loop import EngineLoop
-from semcascade.engine.samples import ask_samples
+from semcascade.engine.samples import Slot, ask_samples
 from semcascade.engine.transports import Transports
 from semcascade.errors import ConfigError
 from semcascade.evaluation.journal import Journal
@@ -307,7 +307,8 @@ class _Work:
             for member, samples in missing:
                 transport = self.transports.of(member)
                 patience = Patience.of(member, self._config, deadline, guard)
-                tasks = ask_samples(group, transport, member, request, patience, only=samples)
+                slots = [Slot(member, sample) for sample in samples]
+                tasks = ask_samples(group.create_task, transport, slots, request, patience)
                 for sample, task in zip(samples, tasks, strict=True):
                     earlier = known.get((member.name, sample))
                     group.create_task(self._keep_answer(row.id, sample, task, earlier, estimates[member.name]))

@@ -68,8 +68,13 @@ async def replay_each(rows: Iterable[Row], config: CascadeConfig) -> AsyncIterat
 
 
 def _unguarded(config: CascadeConfig) -> CascadeConfig:
-    """Return the configuration without what is for live queries: caps, breakers, who answers in the target's place."""
-    return config.model_copy(update={"budget": None, "breaker": Breaker(enabled=False), "fallback": ()})
+    """Return the configuration without what is for live queries: caps, breakers, who answers in the target's place.
+
+    Recorded answers are all there: none is left out for the time it once took.
+    """
+    return config.model_copy(
+        update={"budget": None, "breaker": Breaker(enabled=False), "fallback": (), "early_exit": "off"}
+    )
 
 
 def tiers_of(config: CascadeConfig) -> tuple[tuple[str, ...], ...]:

@@ -62,6 +62,7 @@ AGREEMENT = Signal(
     span="0 to 1",
     few=_ONE_SIMILARITY,
     source=_CASCADES,
+    rises_with="similarity",
 )
 
 AGREEMENT_MEAN = Signal(
@@ -74,6 +75,7 @@ AGREEMENT_MEAN = Signal(
     span="0 to 1",
     few=_ONE_SIMILARITY,
     source=_CASCADES,
+    rises_with="similarity",
 )
 
 AGREEMENT_PRIMARY = Signal(
@@ -86,6 +88,8 @@ AGREEMENT_PRIMARY = Signal(
     span="0 to 1",
     few=_ONE_SIMILARITY,
     source=_CASCADES,
+    of_chosen=True,
+    rises_with="similarity",
 )
 
 MAJORITY = Signal(
@@ -98,6 +102,7 @@ MAJORITY = Signal(
     span="1/n to 1",
     few="n = 1: undefined; n = 2: 1 (the same) or 1/2",
     source="Kolawole et al. 2025, arXiv 2407.02348",
+    rises_with="clusters",
 )
 
 NUM_SETS = Signal(
@@ -110,4 +115,5 @@ NUM_SETS = Signal(
     span="1 to n",
     few="n = 1: undefined; n = 2: 1 (the same) or 2",
     source="Lin, Trivedi, Sun 2024, arXiv 2305.19187",
+    rises_with="clusters",
 )

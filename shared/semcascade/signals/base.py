@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -127,6 +127,10 @@ class Signal:
         source: Who proposed it.
         needs: What must be there beside the matrix: names of fields of `Evidence`, see `NEEDS`.
         uses: What else it takes into account where it is there.
+        of_chosen: Whether it depends on which answer is chosen.
+        rises_with: What its reliability never falls with, at one number of answers: "similarity", of any two answers;
+            "clusters", their growth, where being the same is an equivalence. Then what it can still become while
+            answers are missing is known (see `semcascade.signals.bounds`). None: nothing is known of that.
     """
 
     name: str
@@ -140,6 +144,8 @@ class Signal:
     source: str = ""
     needs: frozenset[str] = frozenset()
     uses: frozenset[str] = frozenset()
+    of_chosen: bool = False
+    rises_with: Literal["similarity", "clusters"] | None = None
 
     def score(self, evidence: Evidence) -> Score:
         """Evaluate the signal, or say why it is undefined."""

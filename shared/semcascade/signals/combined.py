@@ -46,4 +46,5 @@ COMBINED = Signal(
     few="n = 1: token confidence alone, undefined without; n = 2: by the one similarity and the words that are shared",
     source="this library",
     uses=frozenset({"sentences", "logprobs"}),
+    of_chosen=True,
 )

@@ -86,6 +86,8 @@ def chow_quantile(alpha: float, name: str | None = None) -> Signal:
         few=_ANY,
         source=_GUPTA,
         needs=_LOGPROBS,
+        of_chosen=True,
+        rises_with="similarity",
     )
 
 
@@ -100,6 +102,8 @@ CHOW_SUM = Signal(
     few=_ANY,
     source=_GUPTA,
     needs=_LOGPROBS,
+    of_chosen=True,
+    rises_with="similarity",
 )
 
 CHOW_AVERAGE = Signal(
@@ -113,6 +117,8 @@ CHOW_AVERAGE = Signal(
     few=_ANY,
     source=_GUPTA,
     needs=_LOGPROBS,
+    of_chosen=True,
+    rises_with="similarity",
 )
 
 CHOW_MINIMUM = chow_quantile(0.0, "chow_minimum")
@@ -129,6 +135,8 @@ COCOA = Signal(
     few="n = 1: undefined; n = 2: -ln p times one minus the one similarity",
     source=_VASHURIN,
     needs=_LOGPROBS,
+    of_chosen=True,
+    rises_with="similarity",
 )
 
 COCOA_AVERAGE = Signal(
@@ -142,4 +150,6 @@ COCOA_AVERAGE = Signal(
     few="n = 1: undefined; n = 2: minus the mean ln p times one minus the one similarity",
     source=_VASHURIN,
     needs=_LOGPROBS,
+    of_chosen=True,
+    rises_with="similarity",
 )

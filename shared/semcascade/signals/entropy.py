@@ -113,6 +113,7 @@ SEMANTIC_ENTROPY = Signal(
     span="0 to ln n",
     few=_TWO_CASES,
     source="Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0",
+    rises_with="clusters",
 )
 
 SEMANTIC_ENTROPY_WEIGHTED = Signal(
@@ -153,6 +154,7 @@ SNNE = Signal(
     span=_SNNE_RANGE,
     few="n = 1: undefined; n = 2: a function of the one similarity",
     source=_NGUYEN,
+    rises_with="similarity",
 )
 
 SNNE_WEIGHTED = Signal(

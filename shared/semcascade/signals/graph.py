@@ -101,6 +101,7 @@ DEG = Signal(
     span="0 to 1 - 1/n",
     few=_ONE_SIMILARITY,
     source=_LIN,
+    rises_with="similarity",
 )
 
 ECC = Signal(

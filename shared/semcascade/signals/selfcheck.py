@@ -68,6 +68,7 @@ SELFCHECK_NGRAM = Signal(
     few="n = 1: undefined; n = 2: against the one other answer",
     source=_MANAKUL,
     needs=_SENTENCES,
+    of_chosen=True,
 )
 
 SELFCHECK_NGRAM_MEAN = Signal(
@@ -81,6 +82,7 @@ SELFCHECK_NGRAM_MEAN = Signal(
     few="n = 1: undefined; n = 2: against the one other answer",
     source=_MANAKUL,
     needs=_SENTENCES,
+    of_chosen=True,
 )
 
 SELFCHECK_NLI = Signal(
@@ -94,6 +96,7 @@ SELFCHECK_NLI = Signal(
     few="n = 1: undefined; n = 2: against the one other answer",
     source=_MANAKUL,
     needs=frozenset({"contradiction"}),
+    of_chosen=True,
 )
 
 SELFCHECK_PROMPT = Signal(
@@ -107,4 +110,5 @@ SELFCHECK_PROMPT = Signal(
     few="n = 1: undefined; n = 2: against the one other answer",
     source=_MANAKUL,
     needs=frozenset({"unsupported"}),
+    of_chosen=True,
 )

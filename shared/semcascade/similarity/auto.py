@@ -59,6 +59,7 @@ class Auto(Similarity):
     """
 
     name = "auto"
+    pairwise = True
 
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Compare every pair of answers in the way that fits both."""

@@ -81,6 +81,9 @@ class Comparison:
         entailment: (n, n, 3) probabilities that answer i entails answer j, is neutral to it, contradicts it; or None.
         contradiction: (n, n) how far answer j contradicts answer i, sentence by sentence, in [0, 1]; or None.
         unsupported: (n, n) how far answer j leaves answer i unsupported, sentence by sentence, in [0, 1]; or None.
+        twins: n×n; two answers that every other answer, whatever it be, resembles equally; those with the same words
+            are, `compare` fills them in.
+        apart: n×n; two answers that no third one, whatever it be, can both resemble; or None where that is not known.
         kinds: What each answer is; filled in by `compare`.
     """
 
@@ -94,6 +97,8 @@ class Comparison:
     entailment: FloatArray | None = None
     contradiction: FloatArray | None = None
     unsupported: FloatArray | None = None
+    twins: FloatArray | None = None
+    apart: FloatArray | None = None
     kinds: tuple[Kind, ...] = ()
 
 
@@ -106,6 +111,9 @@ class Similarity(ABC):
         remote: Whether it asks a service: then `acompare` does so on the running event loop.
         members: Whom it asks, through the query's `ask`.
         gives: What its comparisons hold beside the matrix, by field: "entailment", "contradiction", "unsupported".
+        pairwise: Whether how alike two answers are depends on the query and on these two alone, never on what else is
+            compared with them, and is quickly told. Only then is a comparison of some of the answers a part of that of
+            all of them, and a tier may decide before all have come. Say so of your own similarity if it holds.
     """
 
     name: str
@@ -113,6 +121,7 @@ class Similarity(ABC):
     remote: bool = False
     members: tuple[Member, ...] = ()
     gives: frozenset[str] = frozenset()
+    pairwise: bool = False
 
     @abstractmethod
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:

@@ -25,6 +25,7 @@ class Code(TextSimilarity):
     """
 
     name = "code"
+    pairwise = True
     same_at = 0.9
 
     def matrix(self, texts: Sequence[str]) -> FloatArray:

@@ -32,6 +32,8 @@ _FILLED_IN: Mapping[str, tuple[Any, Any]] = {
     "entailment": ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0)),
     "contradiction": (1.0, 0.0),
     "unsupported": (1.0, 0.0),
+    "twins": (0.0, 1.0),
+    "apart": (1.0, 0.0),
 }
 """By field: what stands between an answer that says nothing and any other one, and between an answer and itself."""
 
@@ -144,7 +146,7 @@ class _Groups:
             clusters=None if found.clusters is None else self._clusters(found.clusters),
             notes=(*found.notes, *self._note()),
             kinds=self.kinds,
-            **known,
+            **{"twins": self._expanded(np.eye(len(self.firsts)), *_FILLED_IN["twins"]), **known},
         )
 
     def _expanded(self, small: FloatArray, apart: Any, itself: Any) -> FloatArray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -22,12 +24,14 @@ class Exact(Similarity):
     """
 
     name = "exact"
+    pairwise = True
 
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Compare what every pair of answers states."""
         offered = options(query.text)
         forms = [stated(answer_text(answer), offered) for answer in answers]
-        return Comparison(equality(forms), self.name)
+        twins, apart = _each_pair(forms, operator.eq), _each_pair(forms, _apart)
+        return Comparison(equality(forms), self.name, twins=twins, apart=apart)
 
 
 def stated(text: str, offered: dict[str, str] | None = None) -> Form:
@@ -38,4 +42,22 @@ def stated(text: str, offered: dict[str, str] | None = None) -> Form:
 
 def equality(forms: Sequence[Form]) -> FloatArray:
     """Return 1 where two forms state the same and 0 elsewhere, n×n."""
-    return np.array([[float(first is second or first.same(second)) for second in forms] for first in forms])
+    return _each_pair(forms, lambda first, second: first is second or first.same(second))
+
+
+def _each_pair(forms: Sequence[Form], holds: Callable[[Form, Form], bool]) -> FloatArray:
+    return np.array([[float(holds(first, second)) for second in forms] for first in forms])
+
+
+def _apart(first: Form, second: Form) -> bool:
+    """Whether no third form can state the same as both.
+
+    Stating the same is no equivalence: "12" states the same as "12 kg" and as "12 m", "50%" the same as "50" and as
+    "1/2". So quantities must differ by more than their units and a factor of 100.
+    """
+    if first.text == second.text or (first.quantity is None) != (second.quantity is None):
+        return False
+    if first.quantity is None or second.quantity is None:
+        return True
+    scales = (Fraction(1, 10_000), Fraction(1, 100), 1, 100, 10_000)
+    return all(first.quantity.value != second.quantity.value * scale for scale in scales)

@@ -20,6 +20,7 @@ class RougeL(TextSimilarity):
     """ROUGE-L: F1 of the longest common subsequence of words (Lin 2004, aclanthology.org/W04-1013)."""
 
     name = "rouge_l"
+    pairwise = True
 
     def matrix(self, texts: Sequence[str]) -> FloatArray:
         """Return 2·LCS/(m + n) for every pair of texts of m and n words.
@@ -39,6 +40,7 @@ class TokenF1(TextSimilarity):
     """F1 of the words that two texts share, each as often as both have it (Rajpurkar et al. 2016, arXiv 1606.05250)."""
 
     name = "token_f1"
+    pairwise = True
 
     def matrix(self, texts: Sequence[str]) -> FloatArray:
         """Return 2·|common words|/(m + n) for every pair of texts of m and n words.
@@ -64,6 +66,7 @@ class ChrF(TextSimilarity):
     """
 
     name = "chrf"
+    pairwise = True
 
     def matrix(self, texts: Sequence[str]) -> FloatArray:
         """Return chrF, 0 to 1, for every pair of texts.

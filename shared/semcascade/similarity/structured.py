@@ -73,6 +73,7 @@ class ToolCalls(_ByField):
     """
 
     name = "tool_calls"
+    pairwise = True
 
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Compare the tool calls of every pair of answers."""
@@ -107,6 +108,7 @@ class Json(_ByField):
     """
 
     name = "json"
+    pairwise = True
 
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Compare every pair of answers field by field."""
