@@ -8,7 +8,7 @@ import pytest
 
 from semcascade.errors import InputError, MissingDependencyError
 from semcascade.evaluation import plots
-from semcascade.evaluation.study import study
+from semcascade.evaluation.studying import study
 from tests.evaluation.rows import HOSTILE, MEMBERS, questions
 
 

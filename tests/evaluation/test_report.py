@@ -9,7 +9,7 @@ import pytest
 
 from semcascade.errors import InputError
 from semcascade.evaluation import report
-from semcascade.evaluation.study import study
+from semcascade.evaluation.studying import study
 from tests.evaluation.rows import HOSTILE, MEMBERS, questions
 from tests.support.chromium import find_chromium, open_chromium
 

@@ -33,7 +33,7 @@ def report(
 ) -> None:
     """Replay recorded answers in DATA, and write one page, which opens offline, about what the decisions are worth."""
     from semcascade.evaluation import report as page
-    from semcascade.evaluation.study import study
+    from semcascade.evaluation.studying import study
 
     settings, skipped = cascade_of(data, **options), tell_skipped(data)
     settings |= {"member_cost": member_cost, "target_cost": target_cost, "title": title or data.stem}

@@ -6,12 +6,14 @@ from semcascade.evaluation.recording import Recording, arecord, record
 from semcascade.evaluation.replay import replay
 from semcascade.evaluation.rows import Row, complete_rows, read_rows
 from semcascade.evaluation.scoring import Scoring, score_file, score_rows
+from semcascade.evaluation.studying import Study, study
 
 __all__ = [
     "Evaluation",
     "Recording",
     "Row",
     "Scoring",
+    "Study",
     "arecord",
     "complete_rows",
     "evaluate",
@@ -21,4 +23,5 @@ __all__ = [
     "replay",
     "score_file",
     "score_rows",
+    "study",
 ]

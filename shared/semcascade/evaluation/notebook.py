@@ -13,7 +13,7 @@ from semcascade.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from semcascade.evaluation.evaluating import Evaluation
-    from semcascade.evaluation.study import Study
+    from semcascade.evaluation.studying import Study
 
 __all__ = ["evaluation_html", "study_html"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from semcascade.errors import InputError, MissingDependencyError
 from semcascade.evaluation.evaluating import Evaluation
-from semcascade.evaluation.study import GRID, Study, System
+from semcascade.evaluation.studying import GRID, Study, System
 
 if TYPE_CHECKING:
     import altair as alt

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from semcascade import __version__
 from semcascade.errors import InputError, MissingDependencyError
 from semcascade.evaluation import plots
-from semcascade.evaluation.study import Study
+from semcascade.evaluation.studying import Study
 
 if TYPE_CHECKING:
     import jinja2

@@ -6,7 +6,7 @@ import pytest
 
 from semcascade import Candidate
 from semcascade.evaluation import evaluate
-from semcascade.evaluation.study import study
+from semcascade.evaluation.studying import study
 from tests.evaluation.rows import MEMBERS, questions
 
 
