@@ -16,6 +16,7 @@ from semcascade.errors import InputError, MemberError
 __all__ = [
     "Candidate",
     "Conversation",
+    "Embeddings",
     "Message",
     "Prompt",
     "Request",
@@ -139,6 +140,17 @@ class Candidate:
         """The tokens that the provider billed for this answer: without the prompt where that was another's."""
         usage = self.usage or Usage()
         return dataclasses.replace(usage, input_tokens=0, cached_tokens=0) if self.shares_prompt else usage
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings(Candidate):
+    """What a model gave that was asked for vectors, or its failure.
+
+    Attributes:
+        vectors: One for each text, of equal lengths.
+    """
+
+    vectors: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

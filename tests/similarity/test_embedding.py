@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from semcascade import Cascade, ScriptedTransport
 from semcascade.errors import (
     AuthenticationError,
     ConfigError,
@@ -222,6 +223,30 @@ def test_a_service_is_asked_from_sync_code_too(remote: Embedding, server: OpenAI
     found = compare(remote, "q", said(A, B))
     assert requests(server) == [[A, B]]
     assert len(found.paid) == 1
+
+
+@pytest.mark.parametrize("transport", ["litellm", "openai"])
+def test_a_cascade_asks_the_service_as_it_asks_members(server: OpenAIServer, transport: str):
+    server.requests.clear()
+    service = {
+        "name": "embedding", "model": "openai/text-embedding-3-small", "api_base": server.base_url,
+        "transport": transport, "max_retries": 1,
+    }  # fmt: skip
+    server.fail("text-embedding-3-small", Status(503, retry_after=0), at=1)
+    script = ScriptedTransport({"a": A, "b": B, "t": C})
+    with Cascade(ensemble=["a", "b"], target="t", similarity=service, transport=script, threshold=0.1) as cascade:
+        record = cascade.complete("Where?").decision.tiers[0]
+    server.heal()
+    assert requests(server) == [[A, B]] * 2
+    assert record.similarity == "embedding by openai/text-embedding-3-small"
+    assert record.scoring_calls == 2
+    assert record.scoring_cost == pytest.approx(server.requests[-1].usage["prompt_tokens"] * 2e-8)
+
+
+def test_only_a_cascade_knows_other_transports(server: OpenAIServer):
+    service = Embedding("openai/x", transport="openai", api_base=server.base_url)
+    with pytest.raises(ConfigError, match="transport"):
+        compare(service, "q", said(A, B))
 
 
 async def test_known_prices_are_told(server: OpenAIServer, monkeypatch: pytest.MonkeyPatch):

@@ -6,24 +6,23 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from semcascade.config import CascadeConfig, Member
 from semcascade.decision import total_cost
 from semcascade.engine.budget import Spend
-from semcascade.engine.estimate import most
+from semcascade.engine.estimate import most, text_tokens
 from semcascade.engine.guard import Guard, may_be_billed
 from semcascade.errors import MalformedReplyError, MemberError, MemberTimeoutError, NotAskedError
-from semcascade.messages import Candidate, Conversation, Request, Usage
+from semcascade.messages import Candidate, Conversation, Embeddings, Request, Usage
 from semcascade.redaction import redact
 from semcascade.transport.base import Transport
 
 __all__ = [
-    "Deadline", "Patience", "Tally", "as_member_error", "ask", "ask_together", "backoff", "cost_of_failure", "failed",
-    "if_billed",
-    "with_preamble",
+    "Deadline", "Patience", "Tally", "as_member_error", "ask", "ask_together", "backoff", "cost_of_failure", "embed",
+    "failed", "if_billed", "with_preamble",
 ]  # fmt: skip
 
 _FIRST_PAUSE_S = 0.5
@@ -178,8 +177,24 @@ async def ask_together(
     return await _attempts(send, transport, member, patience, need, tally or Tally())
 
 
+async def embed(transport: Transport, member: Member, texts: Sequence[str], patience: Patience) -> Embeddings:
+    """Ask for a vector for each text; a failure, the latency and the cost come as by `ask`."""
+
+    async def send() -> list[Embeddings]:
+        return [await transport.embed(member, texts, timeout=patience.timeout)]
+
+    need = Spend.of()
+    if patience.guard.reckons:
+        tokens = text_tokens(texts)
+        need = Spend.of(1, tokens, transport.price(member, Usage(tokens)) or 0.0)
+    (found,) = await _attempts(send, transport, member, patience, need, Tally())
+    if isinstance(found, Embeddings):
+        return found
+    return Embeddings(**{field.name: getattr(found, field.name) for field in dataclasses.fields(found)})
+
+
 async def _attempts(
-    send: Callable[[], Awaitable[list[Candidate]]],
+    send: Callable[[], Awaitable[Sequence[Candidate]]],
     transport: Transport,
     member: Member,
     patience: Patience,
@@ -218,7 +233,7 @@ async def _attempts(
     raise AssertionError("unreachable: the last attempt returns")
 
 
-def _checked(answers: list[Candidate], member: Member) -> list[Candidate]:
+def _checked(answers: Sequence[Candidate], member: Member) -> Sequence[Candidate]:
     for answer in answers:
         if not isinstance(answer, Candidate):
             raise MalformedReplyError(

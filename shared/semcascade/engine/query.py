@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from semcascade.config import CascadeConfig, Member
 from semcascade.decision import Decision, Result, TierRecord, one_line
-from semcascade.engine.attempts import Deadline, Patience, Tally, ask
+from semcascade.engine.attempts import Deadline, Patience, Tally, ask, embed
 from semcascade.engine.guard import Guards
 from semcascade.engine.scoring import TierScorer
 from semcascade.engine.transports import Transports
 from semcascade.errors import BudgetExceededError, CascadeError, DeadlineExceededError, MemberBudgetError, MemberError
-from semcascade.messages import Candidate, Request
+from semcascade.messages import Candidate, Embeddings, Request
 from semcascade.transport.base import Transport
 
 __all__ = ["Inquiry", "Plan"]
@@ -92,6 +92,12 @@ class Inquiry:
         if id(member) in self.unready:
             return self.unready[id(member)]
         return await ask(self.transport(member), member, request, self.patience(member), tally=tally)
+
+    async def embed(self, member: Member, texts: Sequence[str]) -> Embeddings:
+        """Ask a member for vectors, within the query's deadline."""
+        if id(member) in self.unready:
+            return Embeddings(member.name, cost=0.0, attempts=0, failure=self.unready[id(member)].failure)
+        return await embed(self.transport(member), member, texts, self.patience(member))
 
     def note_first_token(self) -> None:
         """Note that the first piece of a streamed answer is there."""

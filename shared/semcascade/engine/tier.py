@@ -70,7 +70,7 @@ class TierRun:
         if len(answers) < self._scorer.quorum:
             reason = f"{len(answers)} of {len(candidates)} answered, {self._scorer.quorum} are needed"
             return self._unscored(candidates, reason)
-        query = Query.of(self._inquiry.request, self._inquiry.ask)
+        query = Query.of(self._inquiry.request, self._inquiry.ask, self._inquiry.embed)
         scored = await self._scorer.score(query, answers, _places(self._tier, answers), self._heard())
         return _record(self._tier, candidates, answers, scored, time.monotonic() - self._started)
 

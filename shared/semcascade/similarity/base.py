@@ -16,15 +16,27 @@ import numpy as np
 import numpy.typing as npt
 
 from semcascade.config import Member
-from semcascade.messages import Candidate, Request, question_text
+from semcascade.messages import Candidate, Embeddings, Request, question_text
 from semcascade.similarity.extract import without_thoughts
 from semcascade.similarity.kinds import Kind
 
-__all__ = ["Ask", "Comparison", "FloatArray", "PaidCall", "Query", "Similarity", "TextSimilarity", "answer_text"]
+__all__ = [
+    "Ask",
+    "Comparison",
+    "Embed",
+    "FloatArray",
+    "PaidCall",
+    "Query",
+    "Similarity",
+    "TextSimilarity",
+    "answer_text",
+]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 Ask: TypeAlias = Callable[[Member, Request], Awaitable[Candidate]]
 """Asks a member for a whole answer, with its retries and timeout; a failure comes as a candidate that carries it."""
+Embed: TypeAlias = Callable[[Member, Sequence[str]], Awaitable[Embeddings]]
+"""Asks a member for a vector for each text, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,7 @@ class Query:
         response_format: OpenAI's `response_format`, where structured output was asked for.
         tool_choice: Whether, and which, tool must be called, in OpenAI's shape.
         ask: How to ask a member something, for similarities that do (a judge); a cascade's queries have it.
+        embed: How to ask a member for vectors; a cascade's queries have it.
     """
 
     text: str = ""
@@ -44,11 +57,13 @@ class Query:
     response_format: Mapping[str, Any] | None = None
     tool_choice: str | Mapping[str, Any] | None = None
     ask: Ask | None = field(default=None, compare=False, repr=False)
+    embed: Embed | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def of(cls, request: Request, ask: Ask | None = None) -> Query:
+    def of(cls, request: Request, ask: Ask | None = None, embed: Embed | None = None) -> Query:
         """Return what a request asks."""
-        return cls(question_text(request.messages), request.tools, request.response_format, request.tool_choice, ask)
+        question = question_text(request.messages)
+        return cls(question, request.tools, request.response_format, request.tool_choice, ask, embed)
 
 
 @dataclass(frozen=True, slots=True)

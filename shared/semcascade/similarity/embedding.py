@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from semcascade.messages import Candidate
 from semcascade.provider_errors import provider_error
 from semcascade.similarity.base import Comparison, PaidCall, Query, Similarity, answer_text
 from semcascade.similarity.cache import TextCache
+from semcascade.similarity.fallback import in_place_of
 from semcascade.similarity.local_models import BACKENDS, local_model, too_long
 from semcascade.similarity.vectors import Embedded, cosines
 
@@ -31,13 +33,14 @@ class Embedding(Similarity):
 
     Args:
         model: A sentence-transformers id or directory, or "litellm/" and a LiteLLM id, e.g.
-            "litellm/openai/text-embedding-3-small".
+            "litellm/openai/text-embedding-3-small"; with `transport`, an id as members write it.
         same_at: Cosine from which two answers count as the same.
         cache_size: How many texts' vectors are kept, so that no text is embedded twice.
         backend: Of a local model: "torch", "onnx" or "openvino"; the latter two need sentence-transformers' own extras
             (`pip install 'sentence-transformers[onnx]'`), which this library's tests do not run. Static models (tables
             of word vectors, e.g. "minishlab/potion-base-8M") are "torch" models like others, and much faster.
         device: Of a local model; chosen by torch unless given.
+        transport: Who asks a service, as for members: "litellm", "openai", or one of the user's own.
         api_base: Address of an OpenAI-compatible service of one's own.
         api_key_env: Name of the environment variable that holds the service's key.
         timeout: Seconds for one request to a service.
@@ -57,6 +60,7 @@ class Embedding(Similarity):
         cache_size: int = 4096,
         backend: str = "torch",
         device: str | None = None,
+        transport: str | None = None,
         api_base: str | None = None,
         api_key_env: str | None = None,
         timeout: float = 30.0,
@@ -71,17 +75,25 @@ class Embedding(Similarity):
         if backend not in BACKENDS:
             raise ConfigError(f"must be one of {', '.join(BACKENDS)}, got {backend!r}", field="similarity.backend")
         self.model, self.same_at = model, same_at
-        self.remote = model.startswith(REMOTE_PREFIX)
+        self.remote = transport is not None or model.startswith(REMOTE_PREFIX)
         self.heavy = not self.remote
         self._cache: TextCache[Embedded] = TextCache(cache_size)
         self._local = (model, backend, device)
         try:
             self._service = Member(
-                model=model, api_base=api_base, api_key_env=api_key_env, timeout=timeout, max_retries=max_retries
+                model=model.removeprefix(REMOTE_PREFIX),
+                name=model,
+                transport=transport or "litellm",
+                api_base=api_base,
+                api_key_env=api_key_env,
+                timeout=timeout,
+                max_retries=max_retries,
             )
         except ValidationError as error:
             first = error.errors()[0]
             raise ConfigError(first["msg"], field=f"similarity.{first['loc'][0]}") from None
+        if self.remote:
+            self.members = (self._service,)
 
     def prepare(self) -> None:
         """Load a local model; look for the key of a service."""
@@ -92,13 +104,20 @@ class Embedding(Similarity):
             pass
 
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
-        """Compare every pair of answers, in this thread."""
+        """Compare every pair of answers, in this thread.
+
+        Raises:
+            MemberError: If a service fails.
+            ConfigError: If a service can be asked by a cascade only.
+        """
         texts = [answer_text(answer) for answer in answers]
         known, missing = self._known(texts)
         if not missing:
             return self._comparison(texts, known)
         if not self.remote:
             return self._comparison(texts, known | self._keep(missing, _encode(missing, *self._local)))
+        if self._service.transport != "litellm":
+            raise ConfigError("such a service needs a query that says how to ask it", field="similarity.transport")
         try:
             response = litellm().embedding(**self._request(missing))
         except Exception as error:
@@ -106,18 +125,20 @@ class Embedding(Similarity):
         return self._answered(texts, known, missing, response)
 
     async def acompare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
-        """Compare every pair of answers; a service is asked on the running event loop."""
-        if not self.remote:
-            return await super().acompare(query, answers)
+        """Compare every pair of answers; a cascade's queries know how to ask a service."""
+        if not self.remote or query.embed is None:
+            return await asyncio.to_thread(self.compare, query, answers)
         texts = [answer_text(answer) for answer in answers]
         known, missing = self._known(texts)
         if not missing:
             return self._comparison(texts, known)
-        try:
-            response = await litellm().aembedding(**self._request(missing))
-        except Exception as error:
-            raise provider_error(error, self._service) from error
-        return self._answered(texts, known, missing, response)
+        found = await query.embed(self._service, missing)
+        paid = (PaidCall(self.model, found.cost, found.attempts),)
+        if found.failure is not None:
+            why = str(found.failure).removeprefix(f"{self.model}: ")
+            return await in_place_of(self, why, query, answers, paid)
+        new = self._keep(missing, [Embedded(vector) for vector in np.array(found.vectors, dtype=np.float64)])
+        return self._comparison(texts, known | new, paid)
 
     def _known(self, texts: Sequence[str]) -> tuple[dict[str, Embedded], list[str]]:
         """Return what is kept of the texts, and the texts that are not, each once."""
@@ -147,7 +168,7 @@ class Embedding(Similarity):
             message = f"the environment variable {service.api_key_env} is not set; it is to hold the key"
             raise AuthenticationError(message, member=self.model)
         request = {
-            "model": self.model.removeprefix(REMOTE_PREFIX),
+            "model": service.model,
             "input": texts,
             "api_base": service.api_base,
             "api_key": key,

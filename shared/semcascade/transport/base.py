@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from semcascade.abilities import Ability
 from semcascade.config import Member
-from semcascade.messages import Candidate, Request, ToolCall, Usage
+from semcascade.errors import BadRequestError
+from semcascade.messages import Candidate, Embeddings, Request, ToolCall, Usage
 
 __all__ = ["Delta", "ToolCallDelta", "Transport", "assemble", "configured_price", "reported_cost"]
 
@@ -91,6 +92,19 @@ class Transport(ABC):
             MemberError: If there is no answer.
         """
         raise NotImplementedError(f"{type(self).__name__} asks for one answer at a time")
+
+    async def embed(self, member: Member, texts: Sequence[str], *, timeout: float) -> Embeddings:
+        """Ask for a vector for each text.
+
+        Args:
+            member: Who is asked.
+            texts: What to embed.
+            timeout: Seconds for this attempt.
+
+        Raises:
+            MemberError: If there are no vectors.
+        """
+        raise BadRequestError(f"{type(self).__name__} gives no vectors", member=member.name)
 
     async def prepare(self, member: Member) -> None:  # noqa: B027 - most transports are ready as they are
         """Get ready to ask the member: import a slow library, start a local model. Called before every query.

@@ -10,18 +10,28 @@ import asyncio
 import dataclasses
 import inspect
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from semcascade._litellm import litellm, not_reported_itself
 from semcascade.config import Member
 from semcascade.errors import AuthenticationError, ConnectionFailedError, MalformedReplyError, ModelNotFoundError
-from semcascade.messages import Candidate, Request, ToolCall, Usage
+from semcascade.messages import Candidate, Embeddings, Request, ToolCall, Usage
 from semcascade.provider_errors import provider_error
 from semcascade.transport.base import Delta, ToolCallDelta, configured_price, reported_cost
-from semcascade.transport.openai_shape import OpenCalls, TabledTransport, request_body, shared_out
+from semcascade.transport.openai_shape import OpenCalls, TabledTransport, request_body, shared_out, vectors_of
 
 __all__ = ["LiteLLMTransport"]
+
+
+class _Zero(int):
+    """A zero that counts as said: for embeddings, LiteLLM takes `max_retries or 2`."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+_NO_RETRIES = _Zero()
 
 
 class LiteLLMTransport(TabledTransport):
@@ -60,6 +70,20 @@ class LiteLLMTransport(TabledTransport):
             await _close(stream)
         if getattr(stream, "received_finish_reason", "stop") is None:
             raise ConnectionFailedError("the stream ended before the answer did", member=member.name)
+
+    async def embed(self, member: Member, texts: Sequence[str], *, timeout: float) -> Embeddings:
+        """Ask for a vector for each text."""
+        arguments = {**member.params, **_place(member), **_settings(timeout), "model": member.model, "input": [*texts]}
+        try:
+            response = await litellm().aembedding(**arguments)
+        except Exception as error:
+            raise provider_error(error, member) from error
+        try:
+            vectors = vectors_of(response.data, len(texts))
+        except ValueError as error:
+            raise MalformedReplyError(f"what came back is not a reply: {error}", member=member.name) from error
+        usage = _usage(getattr(response, "usage", None))
+        return Embeddings(member.name, usage=usage, cost=self._cost(member, response, usage), vectors=vectors)
 
     async def prepare(self, member: Member) -> None:
         """Import LiteLLM in a thread, where its seconds do not hold up the event loop."""
@@ -158,22 +182,30 @@ def _said(choice: Any) -> dict[str, Any]:
 
 
 def _arguments(member: Member, request: Request, timeout: float) -> dict[str, Any]:
-    arguments = request_body(member, request)
-    if member.api_base is not None:
-        arguments["api_base"] = member.api_base
-    key = member.key()
-    if key is not None:
-        arguments["api_key"] = key
-    elif member.api_base is not None and member.provider == "openai":
-        arguments["api_key"] = "none"  # a service of one's own needs no key, but the client insists on one
+    arguments = request_body(member, request) | _place(member) | _settings(timeout) | {"model": member.model}
     if request.tools:
         arguments["_skip_mcp_handler"] = True  # else LiteLLM wants the package mcp as soon as there are tools
     if "parallel_tool_calls" in arguments and not _takes(member, "parallel_tool_calls"):
         del arguments["parallel_tool_calls"]  # LiteLLM would refuse the request, over what is no more than a wish
-    return arguments | {
-        "model": member.model,
+    return arguments
+
+
+def _place(member: Member) -> dict[str, str]:
+    """Return where the member is asked, and with which key."""
+    place = {} if member.api_base is None else {"api_base": member.api_base}
+    key = member.key()
+    if key is not None:
+        place["api_key"] = key
+    elif member.api_base is not None and member.provider == "openai":
+        place["api_key"] = "none"  # a service of one's own needs no key, but the client insists on one
+    return place
+
+
+def _settings(timeout: float) -> dict[str, Any]:
+    """Return what is said with every request, so that LiteLLM neither repeats nor remembers any."""
+    return {
         "timeout": timeout,
-        "max_retries": 0,
+        "max_retries": _NO_RETRIES,
         "num_retries": 0,
         "cache": {"no-cache": True, "no-store": True},
         **not_reported_itself(),

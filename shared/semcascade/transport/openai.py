@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,21 +24,24 @@ from semcascade.errors import (
     MemberTimeoutError,
     MissingDependencyError,
 )
-from semcascade.messages import Candidate, Request, Usage
+from semcascade.messages import Candidate, Embeddings, Request, Usage
 from semcascade.model_table import known_of, price_of
 from semcascade.provider_errors import provider_error
 from semcascade.redaction import redact
 from semcascade.transport.base import Delta, configured_price
 from semcascade.transport.openai_services import endpoint
-from semcascade.transport.openai_shape import TabledTransport, shared_out
+from semcascade.transport.openai_shape import TabledTransport, shared_out, vectors_of
 from semcascade.transport.openai_wire import (
     StreamReader,
+    UnsendableError,
     answer,
     choices_of,
+    embedding_payload,
     error_in,
     headers,
     misplaced,
     payload,
+    refuse_error,
     usage_of,
 )
 
@@ -87,7 +90,18 @@ class OpenAITransport(TabledTransport):
             last = reader.end()
         if last.finish_reason is None:
             raise ConnectionFailedError("the stream ended before the answer did", member=member.name)
-        yield last if last.cost is not None else dataclasses.replace(last, cost=self._price(member, last.usage))
+        yield dataclasses.replace(last, cost=self._price(member, last.usage, last.cost))
+
+    async def embed(self, member: Member, texts: Sequence[str], *, timeout: float) -> Embeddings:
+        """Ask for a vector for each text."""
+        with _typed(member, timeout):
+            place = endpoint(member)
+            sent = place.url("embeddings"), embedding_payload(member, texts, place), headers(member.params, place)
+            async with asyncio.timeout(timeout):
+                reply = refuse_error(_parsed(await self._client().whole(*sent)))
+            vectors = vectors_of(reply["data"], len(texts))
+            usage, cost = usage_of(reply)
+        return Embeddings(member.name, usage=usage, cost=self._price(member, usage, cost), vectors=vectors)
 
     async def prepare(self, member: Member) -> None:
         """Import the HTTP client and read the price table in a thread, where they do not hold up the event loop."""
@@ -127,12 +141,11 @@ class OpenAITransport(TabledTransport):
 
     def _whole(self, member: Member, reply: Any, choice: Mapping[str, Any]) -> Candidate:
         usage, cost = usage_of(reply)
-        if cost is None:
-            cost = self._price(member, usage)
+        cost = self._price(member, usage, cost)
         return Candidate(member=member.name, usage=usage, cost=cost, model=reply.get("model"), **answer(choice))
 
-    def _price(self, member: Member, usage: Usage | None) -> float | None:
-        return None if usage is None else self.price(member, usage)
+    def _price(self, member: Member, usage: Usage | None, reported: float | None) -> float | None:
+        return reported if usage is None or reported is not None else self.price(member, usage)
 
 
 def _http_client() -> HttpClient:
@@ -147,11 +160,8 @@ def _http_client() -> HttpClient:
 def _sent(member: Member, request: Request, more: Mapping[str, Any]) -> tuple[str, bytes, dict[str, str]]:
     """Return address, body and headers of a request."""
     place = endpoint(member)
-    try:
-        body = payload(member, request, place, more)
-    except ValueError as error:
-        raise BadRequestError(str(error), member=member.name) from error
-    return place.url("chat/completions"), body, headers(member, request, place)
+    found = headers({**member.params, **request.params}, place)
+    return place.url("chat/completions"), payload(member, request, place, more), found
 
 
 def _parsed(body: bytes) -> Any:
@@ -168,6 +178,8 @@ def _typed(member: Member, timeout: float) -> Iterator[None]:
         yield
     except MemberError:
         raise
+    except UnsendableError as error:
+        raise BadRequestError(str(error), member=member.name) from error
     except TimeoutError as error:
         raise MemberTimeoutError(f"no answer within its timeout of {timeout:g} s", member=member.name) from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +14,7 @@ from semcascade.messages import Candidate, Request, Usage
 from semcascade.model_table import known_of, price_of
 from semcascade.transport.base import ToolCallDelta, Transport, configured_price
 
-__all__ = ["MOST_SAMPLES", "OpenCalls", "TabledTransport", "request_body", "shared_out"]
+__all__ = ["MOST_SAMPLES", "OpenCalls", "TabledTransport", "request_body", "shared_out", "vectors_of"]
 
 MOST_SAMPLES: Mapping[str, int] = {
     "openai": 64, "azure": 64, "hosted_vllm": 64, "gemini": 8, "vertex_ai": 8, "groq": 64, "deepseek": 64,
@@ -97,6 +99,24 @@ def request_body(member: Member, request: Request) -> dict[str, Any]:
     if request.response_format is not None:
         body["response_format"] = request.response_format
     return {**member.params, **{key: value for key, value in request.params.items() if value is not None}, **body}
+
+
+def vectors_of(rows: Any, wanted: int) -> tuple[tuple[float, ...], ...]:
+    """Return the vectors of an embedding reply's rows, in the order of the texts.
+
+    Raises:
+        ValueError: If they are not as many vectors of one length as were asked for.
+    """
+    try:
+        ordered = sorted(rows, key=lambda row: row["index"])
+        vectors = tuple(tuple(map(float, row["embedding"])) for row in ordered)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ValueError("it holds no vectors") from None
+    if len(vectors) != wanted:
+        raise ValueError(f"asked for {wanted} vectors, got {len(vectors)}")
+    if len(set(map(len, vectors))) != 1 or not all(map(math.isfinite, itertools.chain(*vectors))):
+        raise ValueError("its vectors are not numbers of one length")
+    return vectors
 
 
 def shared_out(answers: Sequence[Candidate], whole: Candidate) -> Iterator[Candidate]:

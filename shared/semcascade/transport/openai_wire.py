@@ -16,7 +16,10 @@ from semcascade.transport.base import Delta, ToolCallDelta, reported_cost
 from semcascade.transport.openai_services import Endpoint
 from semcascade.transport.openai_shape import OpenCalls, request_body
 
-__all__ = ["ServiceError", "StreamReader", "answer", "choices_of", "headers", "misplaced", "payload", "usage_of"]
+__all__ = [
+    "ServiceError", "StreamReader", "UnsendableError", "answer", "choices_of", "embedding_payload", "error_in",
+    "headers", "misplaced", "payload", "refuse_error", "usage_of",
+]  # fmt: skip
 
 _FOR_LITELLM = frozenset(
     {"additional_drop_params", "allowed_openai_params", "custom_llm_provider", "drop_params", "extra_body",
@@ -35,6 +38,10 @@ _FINISH_REASONS: Mapping[str, str] = {
 """Words of services that take OpenAI's interface but not all of its words."""
 
 _THOUGHT = (("<think>", "</think>"), ("<thinking>", "</thinking>"))
+
+
+class UnsendableError(Exception):
+    """A request cannot be written as JSON."""
 
 
 class ServiceError(Exception):
@@ -66,27 +73,39 @@ def payload(member: Member, request: Request, endpoint: Endpoint, more: Mapping[
     """Return a request's body.
 
     Raises:
-        ValueError: If a parameter cannot be written as JSON.
+        UnsendableError: If a parameter cannot be written as JSON.
     """
     settings = request_body(member, request)
     body = {key: value for key, value in settings.items() if key not in _FOR_LITELLM and value is not None}
     if endpoint.official and "max_tokens" in body:  # its reasoning models refuse the old name, the others take both
         body.setdefault("max_completion_tokens", body.pop("max_tokens"))
     body |= {"model": endpoint.model, **more, **(settings.get("extra_body") or {})}
+    return _written(body)
+
+
+def embedding_payload(member: Member, texts: Sequence[str], endpoint: Endpoint) -> bytes:
+    """Return the body of a request for vectors.
+
+    Raises:
+        UnsendableError: If a parameter cannot be written as JSON.
+    """
+    settings = {key: value for key, value in member.params.items() if key not in _FOR_LITELLM}
+    return _written({**settings, "model": endpoint.model, "input": [*texts], **(member.params.get("extra_body") or {})})
+
+
+def headers(params: Mapping[str, Any], endpoint: Endpoint) -> dict[str, str]:
+    """Return the headers of a request with these parameters."""
+    found: dict[str, str] = {} if endpoint.key is None else {"Authorization": f"Bearer {endpoint.key}"}
+    if params.get("organization"):
+        found["OpenAI-Organization"] = str(params["organization"])
+    return found | {str(name): str(value) for name, value in (params.get("extra_headers") or {}).items()}
+
+
+def _written(body: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the request cannot be written as JSON: {error}") from error
-
-
-def headers(member: Member, request: Request, endpoint: Endpoint) -> dict[str, str]:
-    """Return a request's headers."""
-    found: dict[str, str] = {} if endpoint.key is None else {"Authorization": f"Bearer {endpoint.key}"}
-    for params in (member.params, request.params):
-        if params.get("organization"):
-            found["OpenAI-Organization"] = str(params["organization"])
-        found |= {str(name): str(value) for name, value in (params.get("extra_headers") or {}).items()}
-    return found
+        raise UnsendableError(f"the request cannot be written as JSON: {error}") from error
 
 
 # --- what comes back
@@ -99,7 +118,7 @@ def choices_of(reply: Any) -> list[Mapping[str, Any]]:
         ServiceError: If the reply is an error, whatever its status.
         ValueError: If there is none.
     """
-    _refuse_error(reply)
+    refuse_error(reply)
     choices = reply.get("choices") if isinstance(reply, Mapping) else None
     if not choices or choices[0].get("message") is None:
         raise ValueError("the reply has no choices; nothing was answered")
@@ -153,7 +172,7 @@ class StreamReader:
             ServiceError: If the chunk is an error.
             ValueError: If it is no chunk.
         """
-        _refuse_error(chunk)
+        refuse_error(chunk)
         if not isinstance(chunk, Mapping):
             raise ValueError(f"a chunk of the stream is a {type(chunk).__name__}")  # noqa: TRY004 - data, not code
         self.model = chunk.get("model") or self.model
@@ -187,10 +206,15 @@ class StreamReader:
         return Delta(text=text, reasoning=reasoning or "", tool_calls=calls, logprobs=_logprobs(choice))
 
 
-def _refuse_error(reply: Any) -> None:
-    error = reply.get("error") if isinstance(reply, Mapping) else None
-    if error:
+def refuse_error(reply: Any) -> Any:
+    """Return a reply that is no error.
+
+    Raises:
+        ServiceError: If it is one, whatever its status.
+    """
+    if isinstance(reply, Mapping) and reply.get("error"):
         raise error_in(reply)
+    return reply
 
 
 def error_in(reply: Any, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> ServiceError:
