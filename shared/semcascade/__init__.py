@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from semcascade.config import CascadeConfig, Member, Tier, load_config
     from semcascade.decision import Decision, Result, TierRecord
     from semcascade.deferral.policy import Policy
+    from semcascade.engine.audit import Audit, MemberSpend
     from semcascade.engine.cascade import Cascade
     from semcascade.engine.ledger import Ledger, LedgerSummary
     from semcascade.engine.policies import load_policy, save_policy
@@ -37,6 +38,7 @@ _HOMES = {
     "config": ("CascadeConfig", "Member", "Tier", "load_config"),
     "decision": ("Decision", "Result", "TierRecord"),
     "deferral.policy": ("Policy",),
+    "engine.audit": ("Audit", "MemberSpend"),
     "engine.cascade": ("Cascade",),
     "engine.ledger": ("Ledger", "LedgerSummary"),
     "engine.policies": ("load_policy", "save_policy"),
@@ -53,6 +55,7 @@ _HOMES = {
 _HOME_OF = {name: f"semcascade.{home}" for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Audit",
     "BudgetExceededError",
     "Candidate",
     "Cascade",
@@ -68,6 +71,7 @@ __all__ = [
     "LocalModelError",
     "Member",
     "MemberError",
+    "MemberSpend",
     "MissingDependencyError",
     "Policy",
     "RecordedTransport",

@@ -36,6 +36,7 @@ class TierRecord:
         scoring_cost: US dollars that comparing cost, or None where unknown.
         scoring_calls: How many requests comparing took: to a judge, to an embedding service.
         latency_s: Seconds the tier took.
+        final: Whether it always answers: the target, or who answers in its place.
         notes: What else the user should know.
     """
 
@@ -54,6 +55,7 @@ class TierRecord:
     scoring_cost: float | None = 0.0
     scoring_calls: int = 0
     latency_s: float = 0.0
+    final: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -81,6 +83,7 @@ class TierRecord:
             "candidates": [_candidate_dict(candidate, agreement) for candidate, agreement in self.rows()],
             "cost": self.cost,
             "latency_s": self.latency_s,
+            "final": self.final,
             "notes": list(self.notes),
         }
 
@@ -133,6 +136,11 @@ class Decision:
     def estimated_cost(self) -> float:
         """The part of `cost` that is an estimate: for calls that were not waited for."""
         return sum(candidate.estimated_cost for tier in self.tiers for candidate in tier.candidates)
+
+    @property
+    def target_cost(self) -> float | None:
+        """US dollars for the target and who answered in its place, or None where unknown."""
+        return total_cost(tier.cost for tier in self.tiers if tier.final)
 
     @property
     def calls(self) -> int:

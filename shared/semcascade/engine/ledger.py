@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import threading
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from semcascade.decision import Decision, money
+from semcascade.engine.audit import Audit, MemberSpend
+from semcascade.errors import CutShortError
+from semcascade.locks import ForkLock
+from semcascade.messages import Candidate
 
 __all__ = ["Ledger", "LedgerSummary"]
 
@@ -82,20 +87,48 @@ class LedgerSummary:
         return text
 
 
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What audits are made from: sums over the queries that count, and what everyone took in all queries."""
+
+    queries: int = 0
+    deferred: int = 0
+    cost: float = 0.0
+    alone: float = 0.0
+    to_target: float = 0.0
+    spent: tuple[MemberSpend, ...] = ()
+
+    def plus(self, decision: Decision) -> _Sums:
+        spent = {spend.name: spend for spend in self.spent}
+        for spend in _spends(decision):
+            spent[spend.name] = spent[spend.name] + spend if spend.name in spent else spend
+        cost, alone, to_target = decision.cost, decision.always_target_cost, decision.target_cost
+        if cost is None or alone is None or to_target is None:
+            return dataclasses.replace(self, spent=tuple(spent.values()))
+        return _Sums(
+            self.queries + 1,
+            self.deferred + (not decision.accepted),
+            self.cost + cost,
+            self.alone + alone,
+            self.to_target + to_target,
+            tuple(spent.values()),
+        )
+
+
 class Ledger:
     """Adds up decisions; safe to use from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._summary = LedgerSummary()
+        self._lock = ForkLock()
+        self._sums = LedgerSummary(), _Sums()
 
     def add(self, decision: Decision) -> None:
         """Add one query."""
         cost, alone = decision.cost, decision.always_target_cost
         compared = cost is not None and alone is not None
         with self._lock:
-            was = self._summary
-            self._summary = LedgerSummary(
+            was, sums = self._sums
+            summary = LedgerSummary(
                 queries=was.queries + 1,
                 accepted=was.accepted + (decision.accepted and bool(decision.member)),
                 deferred=was.deferred + (not decision.accepted and bool(decision.member)),
@@ -108,8 +141,39 @@ class Ledger:
                 compared_cost=was.compared_cost + (cost if cost is not None and compared else 0.0),
                 always_target_cost=was.always_target_cost + (alone if alone is not None and compared else 0.0),
             )
+            self._sums = summary, sums.plus(decision)
 
     def summary(self) -> LedgerSummary:
         """Return the sums so far."""
-        with self._lock:
-            return self._summary
+        return self._sums[0]
+
+    def audit(self) -> Audit:
+        """Return whether the cascade has paid for itself so far, and what each member took."""
+        summary, sums = self._sums
+        if not sums.queries:
+            return Audit(left_out=summary.queries, spent=sums.spent)
+        return Audit(
+            queries=sums.queries,
+            left_out=summary.queries - sums.queries,
+            deferral_rate=sums.deferred / sums.queries,
+            cheap_cost=(sums.cost - sums.to_target) / sums.queries,
+            target_cost=sums.alone / sums.queries,
+            spared_cost=(sums.alone - sums.to_target) / sums.queries,
+            spent=sums.spent,
+        )
+
+
+def _spends(decision: Decision) -> Iterator[MemberSpend]:
+    for tier in decision.tiers:
+        for candidate in tier.candidates:
+            tokens, cost = candidate.billed.input_tokens + candidate.billed.output_tokens, candidate.cost
+            yield MemberSpend(
+                candidate.member, candidate.attempts, _failed(candidate), tokens, cost or 0.0, int(cost is None)
+            )
+        if tier.scoring_calls:
+            cost = tier.scoring_cost
+            yield MemberSpend("scoring", tier.scoring_calls, cost=cost or 0.0, unpriced=int(cost is None))
+
+
+def _failed(candidate: Candidate) -> int:
+    return int(not candidate.ok and not isinstance(candidate.failure, CutShortError))

@@ -111,6 +111,7 @@ class TargetRun:
             reason=self._why(member) if candidate.ok else _failed(candidate),
             chosen=0 if candidate.ok else None,
             latency_s=time.monotonic() - self._asked,
+            final=True,
         )
         self._asked = time.monotonic()
         self._inquiry.records.append(record)
