@@ -65,6 +65,8 @@ class CascadeModel(RunAware):
     """What happens when the target fails."""
     budget: Budget | None = None
     """Hard caps on requests, tokens and US dollars, for each query and for all in a stretch of time."""
+    sticky: bool | None = None
+    """Whether a conversation stays on the tier that its earlier turns needed."""
     fallback: Any = None
     """Who is asked when the target fails, one after the other, before `on_target_failure` rules."""
     on_budget: Literal["raise", "ensemble"] | None = None

@@ -110,6 +110,8 @@ class CascadeConfig(Settings):
     """What happens when target and fallback fail: raise, or return the best rejected answer, marked as such."""
     fallback: tuple[Member, ...] = ()
     """Who is asked, one after the other, when the target fails, before `on_target_failure` rules."""
+    sticky: bool = False
+    """Whether a conversation stays on the tier that its earlier turns needed."""
     budget: Budget | None = None
     """Hard caps on requests, tokens and US dollars: `query` for each query, `period` for all in a stretch of time."""
     on_budget: Literal["raise", "ensemble"] = "raise"

@@ -434,3 +434,12 @@ def test_caps_breaker_and_fallback_are_settings_like_others():
     assert (config.budget.query.calls, config.breaker.failures, config.on_budget) == (9, 2, "ensemble")
     assert "sk-very-secret-0123" not in repr(model) + dumps(model) + str(model._identifying_params)
     assert ChatSemCascade(ensemble=["a", "b"], target="big", breaker=False).cascade.config.breaker.enabled is False
+
+
+def test_a_conversation_may_stay_on_its_tier():
+    script = ScriptedTransport({"a": ["1", "same"], "b": ["2", "same"], "big": "3"})
+    model = ChatSemCascade(ensemble=["a", "b"], target="big", transport=script, sticky=True)
+    said = [HumanMessage("?")]
+    said += [model.invoke(said), HumanMessage("Sure?")]
+    assert model.invoke(said).response_metadata["semcascade"]["reason"].startswith("straight to big: sticky")
+    assert model.invoke("?", conversation="x").text == "same"

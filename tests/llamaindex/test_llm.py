@@ -312,3 +312,12 @@ def test_wrong_parameters_are_refused_by_name(settings, field):
     with pytest.raises(ConfigError) as caught:
         SemCascade(ensemble=["a", "b"], target="t", transport=ScriptedTransport({}), **settings)
     assert caught.value.field == field
+
+
+def test_a_conversation_may_stay_on_its_tier():
+    script = {"cheap-1": ["1", "same"], "cheap-2": ["2", "same"], "cheap-3": ["3", "same"], "big": "4"}
+    llm = scripted(script, sticky=True)
+    said = [user("?")]
+    said += [llm.chat(said).message, user("Sure?")]
+    assert llm.chat(said).additional_kwargs["semcascade"]["reason"].startswith("straight to big: sticky")
+    assert llm.chat([user("?")], conversation="x").message.content == "same"

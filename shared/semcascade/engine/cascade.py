@@ -21,6 +21,7 @@ from semcascade.engine.query import Plan
 from semcascade.engine.routing import routed
 from semcascade.engine.run import QueryRun
 from semcascade.engine.scoring import TierScorer
+from semcascade.engine.sticky import Conversations
 from semcascade.engine.transports import Transports
 from semcascade.engine.watching import watched
 from semcascade.errors import InputError, SemcascadeError
@@ -47,7 +48,7 @@ class Cascade:
         transports: Further transports, by the names that members call them.
         **settings: Settings of `CascadeConfig`: `ensemble`, `target`, `tiers`, `threshold`, `escalation_rate`,
             `similarity`, `signal`, `selection`, `timeout`, `deadline`, `max_retries`, `on_target_failure`,
-            `policy`, `unsupported`, `budget`, `on_budget`, `breaker`, `fallback`, `early_exit`.
+            `policy`, `unsupported`, `budget`, `on_budget`, `breaker`, `fallback`, `sticky`, `early_exit`.
 
     Raises:
         ConfigError: If a setting is wrong; its `field` names it.
@@ -72,6 +73,7 @@ class Cascade:
         self.config = CascadeConfig.build(config, **settings)
         self.policy = policy_of(self.config)
         self.ledger = Ledger()
+        self._conversations = Conversations()
         self._transports = Transports(transport, transports)
         fitted: Sequence[TierPolicy | None] = self.policy.tiers if self.policy else [None] * len(self.config.tiers)
         scorers = tuple(
@@ -102,8 +104,8 @@ class Cascade:
         Args:
             prompt: A text, or messages in OpenAI's shape.
             **options: `tools`, `tool_choice`, `response_format`; `member`, to ask only the member of this name or
-                model id; `watcher`, a function that hears of each request to a member (see `Watcher`); and any request
-                parameter (`temperature`, `max_tokens`, `stop`, ...).
+                model id; `conversation`, a name by which `sticky` knows it; `watcher`, a function that hears of each
+                request to a member (see `Watcher`); and any request parameter (`temperature`, `max_tokens`, ...).
 
         Raises:
             InputError: If the prompt or an option is wrong.
@@ -156,6 +158,7 @@ class Cascade:
         Raises:
             InputError: If an option is wrong, or no member can answer such a query.
         """
+        options.pop("conversation", None)
         self._routed((), options)
 
     def close(self) -> None:
@@ -186,7 +189,10 @@ class Cascade:
         return f"Cascade({tiers})"
 
     def _query(self, prompt: Prompt, options: dict[str, Any]) -> QueryRun:
-        return QueryRun(*self._routed(as_conversation(prompt), options))
+        messages, name = as_conversation(prompt), options.pop("conversation", None)
+        plan, request, only = self._routed(messages, options)
+        turn = self._conversations.turn(messages, name) if self.config.sticky and only is None else None
+        return QueryRun(plan if turn is None else turn.planned(plan), request, only, turn=turn)
 
     def _routed(self, messages: Conversation, options: dict[str, Any]) -> tuple[Plan, Request, Member | None]:
         """Return who is asked what."""
@@ -224,16 +230,20 @@ class Cascade:
         try:
             return await run.complete()
         finally:
-            if run.decision is not None:
-                self.ledger.add(run.decision)
+            self._keep(run)
 
     async def _stream(self, run: QueryRun) -> AsyncGenerator[Delta | Result, None]:
         try:
             async for item in run.stream():
                 yield item
         finally:
-            if run.decision is not None:
-                self.ledger.add(run.decision)
+            self._keep(run)
+
+    def _keep(self, run: QueryRun) -> None:
+        if run.decision is not None:
+            self.ledger.add(run.decision)
+            if run.turn is not None:
+                run.turn.note(run.plan, run.decision)
 
     async def _prepare(self) -> None:
         for member in self.members():

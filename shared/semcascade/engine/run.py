@@ -9,6 +9,7 @@ from semcascade.config import Member
 from semcascade.decision import Decision, Result
 from semcascade.engine.query import Inquiry, Plan
 from semcascade.engine.readiness import make_ready
+from semcascade.engine.sticky import Turn
 from semcascade.engine.target import TargetRun
 from semcascade.engine.tier import TierRun
 from semcascade.messages import Request
@@ -25,9 +26,11 @@ class QueryRun:
         plan: What all queries share.
         request: What is asked.
         only: The one member to ask, instead of the cascade.
+        turn: Which turn of a conversation it is, where that matters.
     """
 
-    def __init__(self, plan: Plan, request: Request, only: Member | None = None) -> None:
+    def __init__(self, plan: Plan, request: Request, only: Member | None = None, *, turn: Turn | None = None) -> None:
+        self.plan, self.turn = plan, turn
         self._inquiry = Inquiry(plan, request, only=only)
 
     @property
