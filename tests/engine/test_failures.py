@@ -200,3 +200,14 @@ def test_a_slow_member_is_cut_off_and_the_others_decide():
     assert result.text == "Tokyo"
     assert never.cancelled.is_set()
     assert result.decision.cost is None, "a request that was cut off may have been billed"
+
+
+async def test_an_error_that_is_raised_from_itself_is_a_failure_as_any_other():
+    class Odd(ScriptedTransport):
+        async def complete(self, member, request, *, timeout, sample=0):
+            error = BadRequestError("no", member=member.name)
+            raise error from error
+
+    query = Cascade(ensemble=["a", "b"], target="c", transport=Odd({})).acomplete("x")
+    with pytest.raises(CascadeError, match="a: no; b: no; c: no"):
+        await query

@@ -342,3 +342,17 @@ def test_every_error_is_a_member_error():
 def test_replies_can_be_scripted(server):
     server.script["a"] = Reply("Tokyo")
     assert only(server)().text == "Tokyo"
+
+
+def test_stop_texts_that_litellm_would_drop_are_refused(server, monkeypatch):
+    ask = only(server)
+    failure = ask(stop=list("12345"))
+    assert isinstance(failure, BadRequestError)
+    assert "LiteLLM sends 4 stop texts at most, and more were given" in str(failure)
+    assert not server.asked()
+    assert ask(stop=("1", "2", "3", "4")).text == "Tokyo"
+    from semcascade._litellm import litellm
+
+    monkeypatch.setattr(litellm(), "disable_stop_sequence_limit", True)
+    assert isinstance(ask(stop=list("12345")), BadRequestError)
+    assert len(server.asked()[-1].body["stop"]) == 5

@@ -254,7 +254,9 @@ def failed(
 def _detached(error: MemberError) -> MemberError:
     """Drop the tracebacks along the chain: a record must not keep frames, and the secrets in them, alive."""
     link: BaseException | None = error
-    while link is not None:
+    seen: set[int] = set()  # an error may be raised from itself
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
         link.__traceback__ = None
         link = link.__cause__ or link.__context__
     return error

@@ -15,13 +15,23 @@ from typing import Any
 
 from semcascade._litellm import litellm, not_reported_itself
 from semcascade.config import Member
-from semcascade.errors import AuthenticationError, ConnectionFailedError, MalformedReplyError, ModelNotFoundError
+from semcascade.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ConnectionFailedError,
+    MalformedReplyError,
+    ModelNotFoundError,
+)
 from semcascade.messages import Candidate, Embeddings, Request, ToolCall, Usage
 from semcascade.provider_errors import provider_error
 from semcascade.transport.base import Delta, ToolCallDelta, configured_price, reported_cost
 from semcascade.transport.openai_shape import OpenCalls, TabledTransport, request_body, shared_out, vectors_of
 
 __all__ = ["LiteLLMTransport"]
+
+
+MOST_STOPS = 4
+"""How many of the texts that end an answer LiteLLM passes on."""
 
 
 class _Zero(int):
@@ -39,16 +49,18 @@ class LiteLLMTransport(TabledTransport):
 
     async def complete(self, member: Member, request: Request, *, timeout: float, sample: int = 0) -> Candidate:
         """Ask for one whole answer."""
+        arguments = _arguments(member, request, timeout)
         try:
-            response = await litellm().acompletion(**_arguments(member, request, timeout))
+            response = await litellm().acompletion(**arguments)
         except Exception as error:
             raise provider_error(error, member) from error
         return self._candidate(member, response)
 
     async def complete_many(self, member: Member, request: Request, *, timeout: float, n: int) -> list[Candidate]:
         """Ask for several whole answers by one request."""
+        arguments = _arguments(member, request, timeout) | {"n": n}
         try:
-            response = await litellm().acompletion(**_arguments(member, request, timeout) | {"n": n})
+            response = await litellm().acompletion(**arguments)
         except Exception as error:
             raise provider_error(error, member) from error
         whole = self._candidate(member, response)
@@ -182,7 +194,13 @@ def _said(choice: Any) -> dict[str, Any]:
 
 
 def _arguments(member: Member, request: Request, timeout: float) -> dict[str, Any]:
+    """Return what LiteLLM is to be called with.
+
+    Raises:
+        BadRequestError: If LiteLLM would cut the request short.
+    """
     arguments = request_body(member, request) | _place(member) | _settings(timeout) | {"model": member.model}
+    _refuse_many_stops(member, arguments.get("stop"))
     if request.tools:
         arguments["_skip_mcp_handler"] = True  # else LiteLLM wants the package mcp as soon as there are tools
     if "parallel_tool_calls" in arguments and not _takes(member, "parallel_tool_calls"):
@@ -210,6 +228,17 @@ def _settings(timeout: float) -> dict[str, Any]:
         "cache": {"no-cache": True, "no-store": True},
         **not_reported_itself(),
     }
+
+
+def _refuse_many_stops(member: Member, stop: object) -> None:
+    """Refuse what LiteLLM would cut off without a word: an answer would run on where it was to end."""
+    many = isinstance(stop, list | tuple) and len(stop) > MOST_STOPS
+    if many and not litellm().disable_stop_sequence_limit:
+        raise BadRequestError(
+            f"LiteLLM sends {MOST_STOPS} stop texts at most, and more were given; "
+            "where the provider takes more, set litellm.disable_stop_sequence_limit = True",
+            member=member.name,
+        )
 
 
 def _takes(member: Member, parameter: str) -> bool:
