@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from semcascade.evaluation import measures
 from semcascade.evaluation.curve import Outcome, auc, chord_gain, gain
 from semcascade.evaluation.measures import Resampled, cheapest_threshold, effective_members, interval, reach
 
@@ -56,16 +57,19 @@ def test_intervals_hold_what_was_measured_and_narrow_with_more_rows():
 
 
 @pytest.mark.parametrize("tiers", [1, 3])
-def test_draws_are_the_curves_of_the_rows_that_were_drawn(tiers):
+@pytest.mark.parametrize("at_once", [1_000_000, 70])
+def test_draws_are_the_curves_of_the_rows_that_were_drawn(tiers, at_once, monkeypatch):
+    monkeypatch.setattr(measures, "_AT_ONCE", at_once)
     rng = np.random.default_rng(3)
     score = rng.choice([0.0, 0.5, 0.8, 1.0, np.nan], (tiers, 30))
     member = rng.random(30)
     outcome = Outcome(score, rng.random((tiers + 1, 30)), rng.random((tiers + 1, 30)), member, member)
-    drawn = Resampled.of(outcome, draws=5, seed=4)
+    rates = np.array([0.3, 0.7])
+    drawn = Resampled.of(outcome, rates=rates, draws=5, seed=4)
     counts = np.random.default_rng(4).multinomial(30, np.full(30, 1 / 30), size=5)
     for place, count in enumerate(counts):
         taken = outcome.take(np.repeat(np.arange(30), count))
         assert drawn.auc[place] == pytest.approx(auc(taken))
         assert drawn.gain[place] == pytest.approx(gain(taken))
         assert drawn.chord_gain[place] == pytest.approx(chord_gain(taken))
-        assert drawn.at_rate(np.array([0.3, 0.7]))[place] == pytest.approx(taken.curve.at_rate(np.array([0.3, 0.7])))
+        assert drawn.quality[place] == pytest.approx(taken.curve.at_rate(rates))

@@ -16,6 +16,9 @@ DRAWS = 500
 
 _HALVINGS = 20
 
+_AT_ONCE = 200_000
+"""Rows that are drawn at once, however many are drawn in all: memory stays flat."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reached:
@@ -34,51 +37,58 @@ class Reached:
 
 @dataclass(frozen=True)
 class Resampled:
-    """Deferral curves of rows drawn with replacement (Efron 1979), one a draw.
+    """What deferral curves of rows drawn with replacement (Efron 1979) come to, one a draw.
 
     Attributes:
-        rate: (draws, m) deferral rates.
-        quality: (draws, m) mean qualities there.
-        member: (draws,) mean quality of the best single member.
+        auc: (draws,) areas under the curves.
+        first: (draws,) mean qualities where nothing is deferred.
+        target: (draws,) mean qualities of the target.
+        member: (draws,) mean qualities of the best single member.
+        quality: (draws, rates) mean qualities at the deferral rates that were asked for.
     """
 
-    rate: FloatArray
-    quality: FloatArray
+    auc: FloatArray
+    first: FloatArray
+    target: FloatArray
     member: FloatArray
+    quality: FloatArray
 
     @classmethod
-    def of(cls, outcome: Outcome, *, draws: int = DRAWS, seed: int = 0) -> Self:
+    def of(cls, outcome: Outcome, *, rates: FloatArray | None = None, draws: int = DRAWS, seed: int = 0) -> Self:
         """Draw as many rows as there are, many times; the same seed draws the same rows for every signal."""
-        n = len(outcome)
-        counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws) / n
-        moves = outcome.moves
-        order = np.argsort(moves.at, kind="stable")
-        _, starts = np.unique(moves.at[order], return_index=True)
-        weights = counts[:, moves.row[order]]
-        rate = np.cumsum(np.add.reduceat(weights * moves.deferred[order], starts, axis=1), axis=1)
-        better = np.cumsum(np.add.reduceat(weights * moves.quality[order], starts, axis=1), axis=1)
-        zero, first = np.zeros((draws, 1)), (counts @ outcome.quality[0])[:, None]
-        return cls(np.hstack([zero, rate]), np.hstack([first, first + better]), counts @ outcome.member_quality)
-
-    @property
-    def auc(self) -> FloatArray:
-        """(draws,) areas under the curves."""
-        return np.asarray(((self.quality[:, 1:] + self.quality[:, :-1]) / 2 * np.diff(self.rate, axis=1)).sum(axis=1))
+        rng, n = np.random.default_rng(seed), len(outcome)
+        grid = np.zeros(0) if rates is None else rates
+        at_once = max(1, _AT_ONCE // n)
+        blocks = []
+        for begun in range(0, draws, at_once):
+            counts = rng.multinomial(n, np.full(n, 1 / n), size=min(at_once, draws - begun)) / n
+            rate, quality = _curves(outcome, counts)
+            area = ((quality[:, 1:] + quality[:, :-1]) / 2 * np.diff(rate, axis=1)).sum(axis=1)
+            at = np.array([np.interp(grid, x, y) for x, y in zip(rate, quality, strict=True)])
+            blocks.append((area, quality[:, 0], quality[:, -1], counts @ outcome.member_quality, at))
+        return cls(*(np.concatenate(part) for part in zip(*blocks, strict=True)))
 
     @property
     def gain(self) -> FloatArray:
         """(draws,) areas above random deferral."""
-        return np.asarray(self.auc - (self.quality[:, 0] + self.quality[:, -1]) / 2)
+        return np.asarray(self.auc - (self.first + self.target) / 2)
 
     @property
     def chord_gain(self) -> FloatArray:
         """(draws,) areas above the best single member mixed at random with the target."""
-        return np.asarray(self.auc - (self.member + self.quality[:, -1]) / 2)
+        return np.asarray(self.auc - (self.member + self.target) / 2)
 
-    def at_rate(self, rates: FloatArray) -> FloatArray:
-        """Return (draws, rates) the qualities at deferral rates."""
-        curves = zip(self.rate, self.quality, strict=True)
-        return np.array([np.interp(rates, rate, quality) for rate, quality in curves])
+
+def _curves(outcome: Outcome, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return (draws, m) deferral rates and mean qualities there, for rows of these weights, (draws, n)."""
+    moves = outcome.moves
+    order = np.argsort(moves.at, kind="stable")
+    _, starts = np.unique(moves.at[order], return_index=True)
+    moved = weights[:, moves.row[order]]
+    rate = np.cumsum(np.add.reduceat(moved * moves.deferred[order], starts, axis=1), axis=1)
+    better = np.cumsum(np.add.reduceat(moved * moves.quality[order], starts, axis=1), axis=1)
+    first = (weights @ outcome.quality[0])[:, None]
+    return np.hstack([np.zeros_like(first), rate]), np.hstack([first, first + better])
 
 
 def interval(values: FloatArray) -> tuple[float, float]:

@@ -236,8 +236,8 @@ def _signals(seen: Observed, outcome: Outcome, others: dict[str, FloatArray], se
 
 
 def _signal_curve(name: str, outcome: Outcome, seed: int) -> SignalCurve:
-    drawn = Resampled.of(outcome, draws=_DRAWS, seed=seed)
-    low, high = np.quantile(drawn.at_rate(GRID), [0.025, 0.975], axis=0)
+    drawn = Resampled.of(outcome, rates=GRID, draws=_DRAWS, seed=seed)
+    low, high = np.quantile(drawn.quality, [0.025, 0.975], axis=0)
     return SignalCurve(
         name=name,
         auc=auc(outcome),
