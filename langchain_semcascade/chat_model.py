@@ -159,12 +159,15 @@ class ChatSemCascade(CascadeModel):
         return last_chunk(item.candidate, self._metadata(item)) if isinstance(item, Result) else delta_chunk(item)
 
     def _metadata(self, result: Result) -> dict[str, Any]:
-        return {
+        metadata: dict[str, Any] = {
             "model_name": self._member(result).model,
             "model_provider": PROVIDER,
             "finish_reason": result.candidate.finish_reason,
             "semcascade": result.decision.to_dict(),
         }
+        if result.candidate.tokens:
+            metadata["logprobs"] = {"content": [dict(token) for token in result.candidate.tokens]}
+        return metadata
 
     def _member(self, result: Result) -> Member:
         """Return the member that answered: of the tier that answered, as two tiers may share a name."""

@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AIMessageChunk
 
 from semcascade.messages import Candidate, ToolCall, Usage
-from semcascade.transport.base import Delta, ToolCallDelta
+from semcascade.transport.base import Delta, ToolCallDelta, told_of
 
 __all__ = ["cost_told", "deltas", "to_candidate"]
 
@@ -32,8 +32,8 @@ def to_candidate(name: str, message: AIMessage) -> Candidate:
         reasoning=_reasoning(message),
         finish_reason=_finish_reason(metadata),
         usage=_usage(message),
-        logprobs=_logprobs(metadata) or None,
         model=metadata.get("model_name") or metadata.get("model"),
+        **told_of(_tokens(metadata)),
     )
 
 
@@ -97,8 +97,7 @@ def _usage(message: AIMessage) -> Usage | None:
     )
 
 
-def _logprobs(metadata: Mapping[str, Any]) -> tuple[float, ...]:
+def _tokens(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     said = metadata.get("logprobs")
     tokens = said.get("content") if isinstance(said, Mapping) else None
-    found = (token.get("logprob") for token in tokens or () if isinstance(token, Mapping))
-    return tuple(float(value) for value in found if value is not None)
+    return [token for token in tokens or () if isinstance(token, Mapping)]

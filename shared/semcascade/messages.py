@@ -109,6 +109,7 @@ class Candidate:
         estimated_cost: The part of `cost` that is an estimate, for requests that were not waited for.
         latency_s: Seconds from the request to the complete answer.
         logprobs: Natural-log probabilities of the answer's tokens, where the provider sent them.
+        tokens: What the provider told of each of these tokens (its text, its alternatives), in OpenAI's shape.
         model: The model's name as the provider reported it.
         attempts: How many requests it took; 0 where it came with another sample's request.
         shares_prompt: Whether it came with another sample's request, whose prompt was billed once, with that sample.
@@ -124,6 +125,7 @@ class Candidate:
     cost: float | None = None
     latency_s: float = 0.0
     logprobs: tuple[float, ...] | None = None
+    tokens: tuple[Mapping[str, Any], ...] = ()
     model: str | None = None
     attempts: int = 1
     shares_prompt: bool = False

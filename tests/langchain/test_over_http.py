@@ -53,6 +53,18 @@ async def test_tokens_and_cost_in_every_mode(server, over_http, how, accepted, r
     assert len(server.asked()) == (3 if accepted else 4)
 
 
+@pytest.mark.parametrize("how", ["invoke", "stream"])
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_logprobs_are_passed_on_as_the_service_told_them(over_http, how, accepted, request):
+    if not accepted:
+        request.getfixturevalue("disagreeing")
+    message = await _ask(over_http(model_kwargs={"logprobs": True, "top_logprobs": 1}), how)
+    told = message.response_metadata["logprobs"]["content"]
+    assert "".join(token["token"] for token in told) == message.text
+    assert {token["logprob"] for token in told} == {-0.1}
+    assert "logprobs" not in (await _ask(over_http(), how)).response_metadata
+
+
 def test_a_service_that_counts_no_tokens(server, over_http):
     server.fail("*", NoUsage())
     message = over_http().invoke("Hello")

@@ -10,13 +10,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from semcascade.abilities import Ability
 from semcascade.config import Member
 from semcascade.errors import BadRequestError
 from semcascade.messages import Candidate, Embeddings, Request, ToolCall, Usage
 
-__all__ = ["Delta", "ToolCallDelta", "Transport", "assemble", "configured_price", "reported_cost"]
+__all__ = [
+    "Delta", "ToolCallDelta", "Transport", "assemble", "configured_price", "reported_cost", "told_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Delta:
     cost: float | None = None
     model: str | None = None
     logprobs: tuple[float, ...] = ()
+    tokens: tuple[Mapping[str, Any], ...] = ()
 
 
 class Transport(ABC):
@@ -176,6 +180,17 @@ def reported_cost(said: object) -> float | None:
     return float(said) if math.isfinite(said) and said >= 0 else None
 
 
+def told_of(tokens: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a Candidate or Delta that hold what a provider told of each token.
+
+    >>> told_of([{"token": "4", "logprob": -0.1}])["logprobs"]
+    (-0.1,)
+    """
+    told = tuple(tokens)
+    values = tuple(float(token["logprob"]) for token in told if token.get("logprob") is not None)
+    return {"tokens": told, "logprobs": values} if values else {}
+
+
 def assemble(member: Member, deltas: Iterable[Delta]) -> Candidate:
     """Put the pieces of a stream together.
 
@@ -185,12 +200,14 @@ def assemble(member: Member, deltas: Iterable[Delta]) -> Candidate:
     text: list[str] = []
     reasoning: list[str] = []
     logprobs: list[float] = []
+    tokens: list[Mapping[str, Any]] = []
     calls: dict[int, list[ToolCallDelta]] = {}
     last: dict[str, object] = {}
     for delta in deltas:
         text.append(delta.text)
         reasoning.append(delta.reasoning)
         logprobs.extend(delta.logprobs)
+        tokens.extend(delta.tokens)
         for piece in delta.tool_calls:
             calls.setdefault(piece.index, []).append(piece)
         for field in ("finish_reason", "usage", "cost", "model"):
@@ -204,6 +221,7 @@ def assemble(member: Member, deltas: Iterable[Delta]) -> Candidate:
         reasoning="".join(reasoning),
         tool_calls=tool_calls,
         logprobs=tuple(logprobs) or None,
+        tokens=tuple(tokens),
         **last,  # type: ignore[arg-type]
     )
 

@@ -24,7 +24,7 @@ from semcascade.errors import (
 )
 from semcascade.messages import Candidate, Embeddings, Request, ToolCall, Usage
 from semcascade.provider_errors import provider_error
-from semcascade.transport.base import Delta, ToolCallDelta, configured_price, reported_cost
+from semcascade.transport.base import Delta, ToolCallDelta, configured_price, reported_cost, told_of
 from semcascade.transport.openai_shape import OpenCalls, TabledTransport, request_body, shared_out, vectors_of
 
 __all__ = ["LiteLLMTransport"]
@@ -167,7 +167,7 @@ class LiteLLMTransport(TabledTransport):
             usage=usage,
             cost=cost,
             model=getattr(chunk, "model", None),
-            logprobs=_logprobs(choice),
+            **told_of(_tokens(choice)),
         )
 
     def _cost(self, member: Member, response: Any, usage: Usage | None) -> float | None:
@@ -189,7 +189,7 @@ def _said(choice: Any) -> dict[str, Any]:
         "tool_calls": tuple(_tool_call(call) for call in message.tool_calls or ()),
         "reasoning": getattr(message, "reasoning_content", None) or "",
         "finish_reason": choice.finish_reason,
-        "logprobs": _logprobs(choice) or None,
+        **told_of(_tokens(choice)),
     }
 
 
@@ -272,10 +272,9 @@ def _counted(stream: Any) -> bool:
     return any(getattr(chunk, "usage", None) is not None for chunk in getattr(stream, "chunks", ()))
 
 
-def _logprobs(choice: Any) -> tuple[float, ...]:
+def _tokens(choice: Any) -> list[Mapping[str, Any]]:
     content = getattr(getattr(choice, "logprobs", None), "content", None) or ()
-    values = (token.get("logprob") if isinstance(token, Mapping) else token.logprob for token in content)
-    return tuple(float(value) for value in values if value is not None)
+    return [token if isinstance(token, Mapping) else token.model_dump() for token in content]
 
 
 async def _close(stream: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from semcascade.config import Member
 from semcascade.messages import Request, ToolCall, Usage, content_text
-from semcascade.transport.base import Delta, ToolCallDelta, reported_cost
+from semcascade.transport.base import Delta, ToolCallDelta, reported_cost, told_of
 from semcascade.transport.openai_services import Endpoint
 from semcascade.transport.openai_shape import OpenCalls, request_body
 
@@ -135,7 +135,7 @@ def answer(choice: Mapping[str, Any]) -> dict[str, Any]:
         "reasoning": reasoning,
         "tool_calls": calls,
         "finish_reason": _finish_reason(choice.get("finish_reason") or "stop", called=bool(calls)),
-        "logprobs": _logprobs(choice) or None,
+        **told_of(_tokens(choice)),
     }
 
 
@@ -203,7 +203,7 @@ class StreamReader:
     def _delta(self, choice: Mapping[str, Any], delta: Mapping[str, Any]) -> Delta:
         calls = tuple(filter(None, (_piece(self._calls, call) for call in delta.get("tool_calls") or ())))
         text, reasoning = content_text(delta.get("content")), delta.get("reasoning_content") or delta.get("reasoning")
-        return Delta(text=text, reasoning=reasoning or "", tool_calls=calls, logprobs=_logprobs(choice))
+        return Delta(text=text, reasoning=reasoning or "", tool_calls=calls, **told_of(_tokens(choice)))
 
 
 def refuse_error(reply: Any) -> Any:
@@ -269,6 +269,5 @@ def _finish_reason(reason: str, *, called: bool) -> str:
     return "tool_calls" if called and known == "stop" else known
 
 
-def _logprobs(choice: Mapping[str, Any]) -> tuple[float, ...]:
-    content: Sequence[Mapping[str, Any]] = (choice.get("logprobs") or {}).get("content") or ()
-    return tuple(float(token["logprob"]) for token in content if token.get("logprob") is not None)
+def _tokens(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return (choice.get("logprobs") or {}).get("content") or ()

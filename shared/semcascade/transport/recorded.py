@@ -136,6 +136,7 @@ def whole(candidate: Candidate) -> Delta:
         cost=candidate.cost,
         model=candidate.model,
         logprobs=candidate.logprobs or (),
+        tokens=candidate.tokens,
     )
 
 

@@ -67,6 +67,7 @@ class ScriptedTransport(Transport):
             cost=candidate.cost,
             model=candidate.model,
             logprobs=candidate.logprobs or (),
+            tokens=candidate.tokens,
         )
 
     def _next(self, member: Member, request: Request) -> object:

@@ -17,7 +17,7 @@ from semcascade.errors import (
     ServerError,
 )
 from semcascade.messages import Candidate, Message, Request, Usage
-from semcascade.transport.base import Delta
+from semcascade.transport.base import Delta, told_of
 
 __all__ = ["body", "candidate", "delta", "encoded", "refusal"]
 
@@ -105,7 +105,7 @@ def candidate(member: Member, text: str) -> Candidate:
             reasoning=message.get("reasoning_content") or "",
             finish_reason=choice.get("finish_reason"),
             usage=_usage(reply),
-            logprobs=_logprobs(choice) or None,
+            **told_of(_tokens(choice)),
             model=reply.get("model"),
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
@@ -134,7 +134,7 @@ def delta(member: Member, line: str) -> Delta | None:
             finish_reason=choice.get("finish_reason"),
             usage=_usage(chunk),
             model=chunk.get("model"),
-            logprobs=_logprobs(choice),
+            **told_of(_tokens(choice)),
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise MalformedReplyError(f"a piece of the answer is garbled: {line[:200]}", member=member.name) from error
@@ -167,6 +167,5 @@ def _usage(reply: Mapping[str, Any]) -> Usage | None:
     )
 
 
-def _logprobs(choice: Mapping[str, Any]) -> tuple[float, ...]:
-    content = (choice.get("logprobs") or {}).get("content") or ()
-    return tuple(float(token["logprob"]) for token in content)
+def _tokens(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return (choice.get("logprobs") or {}).get("content") or ()
