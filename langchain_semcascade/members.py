@@ -21,7 +21,7 @@ from langchain_semcascade.profile import abilities_in
 from langchain_semcascade.replies import cost_told, deltas, to_candidate
 from semcascade.abilities import Ability
 from semcascade.config import Member
-from semcascade.errors import MalformedReplyError
+from semcascade.errors import MalformedReplyError, MemberError
 from semcascade.messages import Candidate, Request, Usage
 from semcascade.model_table import known_of
 from semcascade.transport.base import Delta, Transport, configured_price
@@ -70,6 +70,8 @@ class ChatModelTransport(Transport):
         try:
             model = self._bound(request)
             reply = await asked(model, _messages(request), **_parameters(member, request))
+        except MemberError:
+            raise
         except Exception as error:
             raise member_error(error, member) from error
         if isinstance(reply, Mapping):  # with_structured_output(include_raw=True)
@@ -88,6 +90,8 @@ class ChatModelTransport(Transport):
             async with aclosing(chunks), aclosing(deltas(chunks)) as pieces:
                 async for piece in pieces:
                     yield piece if isinstance(piece, Delta) else self._last(member, piece)
+        except MemberError:
+            raise
         except Exception as error:
             raise member_error(error, member) from error
 

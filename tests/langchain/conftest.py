@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.messages import AIMessage
 
 from langchain_semcascade import ChatSemCascade
 from semcascade import ScriptedTransport
@@ -17,6 +19,61 @@ CHEAP = ("cheap-1", "cheap-2", "cheap-3")
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "benchmark: from pytest-benchmark")
     config.addinivalue_line("markers", "vcr: from pytest-recording")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tell how LangChain's own suites ended, and that what was counted is what the service saw."""
+    outcomes = ("passed", "failed", "skipped", "xfailed", "xpassed")
+    counts = {
+        outcome: sum("langchain/test_standard.py" in report.nodeid for report in terminalreporter.getreports(outcome))
+        for outcome in outcomes
+    }
+    reports = terminalreporter.getreports("passed")
+    rows = [value for report in reports for name, value in report.user_properties if name == COUNTED]
+    if any(counts.values()):
+        terminalreporter.section("LangChain's standard tests on ChatSemCascade")
+        terminalreporter.write_line("  ".join(f"{counts[outcome]} {outcome}" for outcome in outcomes))
+    if rows:
+        terminalreporter.section("ChatSemCascade: counted as the service saw it")
+        terminalreporter.write_line(f"{'mode':<34}{'requests':>9}{'tokens':>8}{'US dollars':>12}")
+        for mode, requests, tokens, cost in sorted(rows):
+            terminalreporter.write_line(f"{mode:<34}{requests:>9}{tokens:>8}{cost:>12.6f}")
+
+
+COUNTED = "as the service saw it"
+
+PRICES = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
+
+
+@pytest.fixture
+def priced(server: OpenAIServer, over_http: Callable[..., ChatSemCascade]) -> ChatSemCascade:
+    """A model of which every member has a price."""
+    cheap, large = [server.member(name, **PRICES) for name in CHEAP], server.member("large", **PRICES)
+    return over_http(ensemble=cheap, target=large)
+
+
+@pytest.fixture
+def counted_right(
+    server: OpenAIServer, record_property: Callable[[str, object], None]
+) -> Callable[[ChatSemCascade, list[AIMessage], UsageMetadataCallbackHandler, str], None]:
+    """Hold what messages, handlers and the ledger say against what the service saw."""
+
+    def check(model: ChatSemCascade, messages: list[AIMessage], usage: UsageMetadataCallbackHandler, mode: str) -> None:
+        asked, said = server.tokens()
+        cost, requests = asked * 1e-6 + said * 2e-6, len(server.asked())
+        decisions = [message.response_metadata["semcascade"] for message in messages]
+        summary = model.cascade.ledger.summary()
+        assert sum(decision["cost"] for decision in decisions) == pytest.approx(cost)
+        assert summary.cost == pytest.approx(cost)
+        candidates = [candidate for decision in decisions for candidate in decision["candidates"]]
+        assert len(candidates) == requests
+        tokens = sum(candidate["input_tokens"] + candidate["output_tokens"] for candidate in candidates)
+        assert tokens == asked + said
+        by_message = sum(message.usage_metadata["total_tokens"] for message in messages)
+        assert sum(one["total_tokens"] for one in usage.usage_metadata.values()) == by_message
+        record_property(COUNTED, (mode, requests, tokens, summary.cost))
+
+    return check
 
 
 @pytest.fixture

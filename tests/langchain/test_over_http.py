@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.exceptions import ModelInvalidRequestError
+from langchain_core.messages import HumanMessage, ToolMessage
 
+from semcascade import ScriptedTransport
 from tests.support.openai_server import NoUsage, Stall
-
-PRICES = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
 
 
 @pytest.fixture
@@ -30,27 +31,71 @@ async def _ask(model, how, **config):
     return sum(chunks[1:], start=chunks[0])
 
 
+MODES = ["invoke", "ainvoke", "stream", "astream"]
+
+
 @pytest.mark.parametrize("accepted", [True, False])
-@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream"])
-async def test_tokens_and_cost_in_every_mode(server, over_http, how, accepted, request):
+@pytest.mark.parametrize("how", MODES)
+async def test_tokens_and_cost_in_every_mode(server, priced, counted_right, how, accepted, request):
     if not accepted:
         request.getfixturevalue("disagreeing")
-    model = over_http(
-        ensemble=[server.member(f"cheap-{i}", **PRICES) for i in (1, 2, 3)], target=server.member("large", **PRICES)
-    )
     usage = UsageMetadataCallbackHandler()
-    message = await _ask(model, how, callbacks=[usage])
+    message = await _ask(priced, how, callbacks=[usage])
     answered = "cheap-1" if accepted else "large"
-    prompt, completion = server.tokens(answered)
-    assert message.usage_metadata["input_tokens"] == prompt
-    assert message.usage_metadata["output_tokens"] == completion
+    assert (message.usage_metadata["input_tokens"], message.usage_metadata["output_tokens"]) == server.tokens(answered)
     assert usage.usage_metadata == {f"openai/{answered}": message.usage_metadata}
-    prompts, completions = server.tokens()
-    spent = prompts * 1e-6 + completions * 2e-6
-    assert message.response_metadata["semcascade"]["cost"] == pytest.approx(spent)
-    summary = model.cascade.ledger.summary()
-    assert summary.cost == pytest.approx(spent)
     assert len(server.asked()) == (3 if accepted else 4)
+    counted_right(priced, [message], usage, f"{how}, {'accepted' if accepted else 'deferred'}")
+
+
+@pytest.mark.parametrize("how", ["batch", "abatch", "batch_as_completed", "abatch_as_completed"])
+async def test_tokens_and_cost_of_batches(server, priced, counted_right, how):
+    usage = UsageMetadataCallbackHandler()
+    asked, config = [f"question {i}" for i in range(6)], {"callbacks": [usage], "max_concurrency": 2}
+    if how == "batch":
+        answers = dict(enumerate(priced.batch(asked, config)))
+    elif how == "abatch":
+        answers = dict(enumerate(await priced.abatch(asked, config)))
+    elif how == "batch_as_completed":
+        answers = dict(priced.batch_as_completed(asked, config))
+    else:
+        answers = {index: answer async for index, answer in priced.abatch_as_completed(asked, config)}
+    assert {index: answer.text for index, answer in answers.items()} == {
+        i: f"You asked: question {i}" for i in range(6)
+    }
+    counted_right(priced, list(answers.values()), usage, how)
+
+
+@pytest.mark.parametrize("how", ["batch", "abatch", "abatch_as_completed"])
+async def test_a_query_that_fails_does_not_take_its_neighbours_along(server, priced, how):
+    asked = [f"question {i}" for i in range(4)]
+    spoilt = [*asked[:2], [HumanMessage("hi"), ToolMessage("nobody asked", tool_call_id="c9")], *asked[2:]]
+    if how == "batch":
+        answers = dict(enumerate(priced.batch(spoilt, return_exceptions=True)))
+    elif how == "abatch":
+        answers = dict(enumerate(await priced.abatch(spoilt, {"max_concurrency": 2}, return_exceptions=True)))
+    else:
+        answers = {i: answer async for i, answer in priced.abatch_as_completed(spoilt, return_exceptions=True)}
+    assert isinstance(answers.pop(2), ModelInvalidRequestError)
+    assert [answers[i].text for i in sorted(answers)] == [f"You asked: {question}" for question in asked]
+
+
+async def test_no_more_queries_at_once_than_allowed(scripted):
+    running, most = 0, 0
+
+    class Counting(ScriptedTransport):
+        async def complete(self, member, request, *, timeout, sample=0):
+            nonlocal running, most
+            running += member.name == "m/cheap-1"
+            most = max(most, running)
+            try:
+                return await super().complete(member, request, timeout=timeout, sample=sample)
+            finally:
+                running -= member.name == "m/cheap-1"
+
+    model = scripted(transport=Counting({"*": "4"}, latency_s=0.02))
+    await model.abatch(["2 + 2?"] * 9, {"max_concurrency": 3})
+    assert most == 3
 
 
 @pytest.mark.parametrize("how", ["invoke", "stream"])

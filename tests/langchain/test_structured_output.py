@@ -172,6 +172,38 @@ def test_an_answer_that_does_not_parse(scripted):
     assert isinstance(result["parsing_error"], OutputParserException)
 
 
+@pytest.mark.parametrize("method", ["function_calling", "json_schema", "json_mode"])
+@pytest.mark.parametrize("how", ["invoke", "stream"])
+def test_the_next_best_answer_that_parses_is_used(scripted, method, how):
+    good, bad = (
+        ('{"name": "Bern", "people": 1}', '{"people": 1}')
+        if method != "json_mode"
+        else ('{"name": "Bern"}', '{"name": "Bern')
+    )
+    wrap = (lambda text: ToolCall("City", text, "c1")) if method == "function_calling" else str
+    model = scripted((wrap(bad), wrap(good), wrap(good)), "never", threshold=0.3)
+    chain = model.with_structured_output(City, method=method, include_raw=True)
+    result = chain.invoke("Which city?") if how == "invoke" else _last(chain.stream("Which city?"))
+    assert result["parsed"].name == "Bern"
+    decision = result["raw"].response_metadata["semcascade"]
+    assert decision["accepted"]
+    assert "m/cheap-1's answer was not to choose from" in str(decision["tiers"][0]["notes"])
+
+
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+def test_where_no_cheap_answer_parses_the_target_is_asked(scripted, method):
+    wrap = (lambda text: ToolCall("City", text, "c1")) if method == "function_calling" else str
+    model = scripted(wrap('{"people": 1}'), wrap('{"name": "Bern"}'))
+    result = model.with_structured_output(City, method=method, include_raw=True).invoke("Which city?")
+    assert result["parsed"] == City(name="Bern")
+    assert "no answer can be read as what was asked for" in result["raw"].response_metadata["semcascade"]["reason"]
+
+
+def _last(chunks):
+    chunks = list(chunks)
+    return sum(chunks[1:], start=chunks[0])
+
+
 def test_a_class_as_response_format_is_written_out(scripted):
     model = scripted('{"name": "Bern"}')
     model.invoke("?", response_format=City)
