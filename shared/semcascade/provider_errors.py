@@ -84,6 +84,9 @@ _BY_WORDS: Mapping[type[MemberError], re.Pattern[str]] = {
 }
 """What services say of a request that they refuse by status 400, where they have no code for it."""
 
+_NO_REPLY = "Empty or invalid response from LLM endpoint"
+"""What LiteLLM says of a reply that is no JSON, as of a server error."""
+
 _INVENTED = frozenset({"APIConnectionError", "APITimeoutError", "JSONDecodeError", "MidStreamFallbackError"})
 """Errors of clients that LiteLLM gives a status, though no service had said any."""
 
@@ -135,6 +138,8 @@ def _kind(chain: list[BaseException]) -> type[MemberError]:
         for kind, words in _BY_WORDS.items():
             if words.search(str(chain[0])):
                 return kind
+    if _NO_REPLY in str(chain[0]):
+        return MalformedReplyError
     if status is not None and status in _BY_STATUS:
         return _BY_STATUS[status]
     if any(isinstance(link, json.JSONDecodeError) for link in chain):

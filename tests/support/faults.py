@@ -64,6 +64,11 @@ class NullContent(Fault):
 
 
 @dataclass(frozen=True)
+class Filtered(Fault):
+    """The provider's filter took the answer away: no content, and a finish_reason that says so."""
+
+
+@dataclass(frozen=True)
 class NoUsage(Fault):
     """The reply says nothing about tokens."""
 

@@ -13,6 +13,7 @@ from tests.support.faults import (
     Delay,
     EmptyChoices,
     Fault,
+    Filtered,
     Huge,
     Malformed,
     NoUsage,
@@ -102,8 +103,11 @@ def spoil(payload: dict[str, Any], faults: Sequence[Fault]) -> dict[str, Any] | 
             return None
         if isinstance(fault, EmptyChoices):
             payload["data" if "data" in payload else "choices"] = []
-        if isinstance(fault, NullContent):
+        if isinstance(fault, NullContent | Filtered):
             _empty(payload)
+        if isinstance(fault, Filtered) and ends:
+            for choice in choices:
+                choice["finish_reason"] = "content_filter"
         if isinstance(fault, Huge) and ends:
             payload["padding"] = "x" * fault.size
     return payload

@@ -26,6 +26,7 @@ from tests.support.faults import (
     EmptyChoices,
     Fault,
     FewChoices,
+    Filtered,
     Huge,
     Malformed,
     NoUsage,
@@ -42,7 +43,7 @@ from tests.support.faulty_replies import BrokenOnPurposeError, break_off, error,
 from tests.support.openai_wire import Answer, RefusedError, check, embeddings
 
 __all__ = [
-    "Delay", "Duplicates", "EmptyChoices", "Fault", "FewChoices", "Huge", "Malformed", "NoUsage", "NullContent",
+    "Delay", "Duplicates", "EmptyChoices", "Fault", "FewChoices", "Filtered", "Huge", "Malformed", "NoUsage", "NullContent",
     "OpenAIServer", "Recorded", "Redirect", "Reply", "Reset", "Stall", "Status", "Truncated", "Verbatim", "brain",
     "closed_address",
 ]  # fmt: skip

@@ -46,6 +46,11 @@ class Delta:
     logprobs: tuple[float, ...] = ()
     tokens: tuple[Mapping[str, Any], ...] = ()
 
+    @property
+    def says(self) -> bool:
+        """Whether it adds to what the answer says."""
+        return bool(self.text or self.reasoning or self.tool_calls or self.logprobs)
+
 
 class Transport(ABC):
     """Asks one member one thing, once, on the library's private event loop.
@@ -70,6 +75,9 @@ class Transport(ABC):
     @abstractmethod
     def stream(self, member: Member, request: Request, *, timeout: float) -> AsyncIterator[Delta]:
         """Ask for one answer in pieces; `timeout` bounds the wait for each piece.
+
+        Only the last piece may say nothing; it tells what there is to tell of the answer as a whole. With a first piece
+        that says nothing, a failed attempt could not be repeated any more.
 
         Raises:
             MemberError: If there is no answer, or it breaks off.

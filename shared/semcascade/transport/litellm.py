@@ -71,17 +71,21 @@ class LiteLLMTransport(TabledTransport):
         """Ask for one answer in pieces."""
         arguments = _arguments(member, request, timeout) | {"stream": True, "stream_options": {"include_usage": True}}
         stream: Any = None
-        calls = OpenCalls()
+        calls, last = OpenCalls(), Delta()
         try:
             stream = await litellm().acompletion(**arguments)
             async for chunk in stream:
-                yield self._delta(member, chunk, calls, counted=_counted(stream))
+                delta = self._delta(member, chunk, calls, counted=_counted(stream))
+                last = _of_the_whole(last, delta)
+                if delta.says:
+                    yield dataclasses.replace(delta, finish_reason=None, usage=None, cost=None)
         except Exception as error:
             raise provider_error(error, member) from error
         finally:
             await _close(stream)
         if getattr(stream, "received_finish_reason", "stop") is None:
             raise ConnectionFailedError("the stream ended before the answer did", member=member.name)
+        yield last
 
     async def embed(self, member: Member, texts: Sequence[str], *, timeout: float) -> Embeddings:
         """Ask for a vector for each text."""
@@ -179,6 +183,12 @@ class LiteLLMTransport(TabledTransport):
         if reported is None:
             reported = reported_cost((getattr(response, "_hidden_params", None) or {}).get("response_cost"))
         return self._reckoned(member, counted, usage) if reported is None else reported
+
+
+def _of_the_whole(known: Delta, delta: Delta) -> Delta:
+    """Return what is known of the answer as a whole with another piece."""
+    told = {name: getattr(delta, name) for name in ("finish_reason", "usage", "cost", "model")}
+    return dataclasses.replace(known, **{name: value for name, value in told.items() if value is not None})
 
 
 def _said(choice: Any) -> dict[str, Any]:

@@ -185,7 +185,7 @@ class StreamReader:
                     self.finish_reason = choice["finish_reason"]
                 said = choice.get("delta") or choice.get("message") or {}  # a message: the service does not stream
                 delta = self._delta(choice, said)
-                if delta != Delta():
+                if delta.says:
                     yield delta
 
     def end(self) -> Delta:
