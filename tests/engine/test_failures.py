@@ -81,6 +81,16 @@ def test_passing_failures_are_retried_and_counted():
     assert asked(c).count("b") == 2
 
 
+@pytest.mark.parametrize("way", ["complete", "stream"])
+def test_nobody_waits_an_hour_because_a_provider_says_so(way):
+    busy = RateLimitError("come back later", member="b", retry_after=3600.0)
+    c = cascade({**SCATTER, "b": busy, "t": RateLimitError("later", member="t", retry_after=3600.0)}, max_retries=5)
+    with pytest.raises(CascadeError) as caught:
+        list(c.stream(QUESTION)) if way == "stream" else c.complete(QUESTION)
+    assert [failure.retry_after for failure in caught.value.failures] == [3600.0] * 2
+    assert asked(c).count("b") == asked(c).count("t") == 1
+
+
 def test_final_failures_are_not_retried():
     c = cascade({**AGREE, "b": BadRequestError("no", member="b")}, max_retries=5)
     c.complete(QUESTION)

@@ -219,8 +219,7 @@ attempts._FIRST_PAUSE_S = 0.0
 transport = sys.argv[1]
 with OpenAIServer(dict(SCRIPT)) as server:
     matrix, calls = Matrix(server), 0
-    for name in ("401", "429 with Retry-After", "503", "refused connection", "reset mid-body", "stall before",
-                 "stall inside", "truncated", "malformed", "wrong content type"):
+    for name in ("429 with Retry-After", "refused connection", "reset mid-body", "stall inside", "malformed"):
         case = next(case for case in CASES if case.name == name)
         for place, way in zip(PLACES, ("sync", "async", "stream", "sync"), strict=True):
             with matrix.cascade(case, place, transport) as cascade:
@@ -241,7 +240,7 @@ def test_nothing_is_left_behind_in_a_process_that_warns_of_everything(transport:
     )  # fmt: skip
     complaints = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]  # a slow machine
     assert (done.returncode, complaints) == (0, [])
-    assert json.loads(done.stdout.splitlines()[-1]) == [40, []]
+    assert json.loads(done.stdout.splitlines()[-1]) == [20, []]
 
 
 WARNINGS = {"openai": ["-W", "error"], "litellm": ["-W", "error::ResourceWarning", "-W", "error::RuntimeWarning"]}

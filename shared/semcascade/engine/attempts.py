@@ -81,6 +81,13 @@ class Patience:
         """Return the most that one attempt may take; nothing but the call where nobody reckons."""
         return most(transport, member, request, answers=answers) if self.guard.reckons else Spend.of()
 
+    def waits(self, pause: float) -> bool:
+        """Say whether a pause is worth it: within the deadline, and no longer than an attempt may take.
+
+        A provider may ask for an hour; meanwhile others could have answered.
+        """
+        return pause <= self.timeout and pause < self.deadline.remaining()
+
     def refuse_late(self, member: Member) -> None:
         """Do not begin what there is no time for; it would be a request that nobody waits for.
 
@@ -218,7 +225,7 @@ async def _attempts(
             costs.append(cost_of_failure(transport, member, error))
             tally.costs.append(costs[-1])
             last, pause = error, backoff(error, attempt)
-            if not error.retryable or attempt > patience.max_retries or pause >= patience.deadline.remaining():
+            if not error.retryable or attempt > patience.max_retries or not patience.waits(pause):
                 return [failed(member, error, cost=total_cost(costs), started=started, attempts=attempt)]
             await asyncio.sleep(pause)
         else:

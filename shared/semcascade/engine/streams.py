@@ -60,7 +60,7 @@ async def ask_in_pieces(
             tally.costs.append(costs[-1])
             last, pause = error, backoff(error, attempt)
             final = not error.retryable or attempt > patience.max_retries
-            if pieces or final or pause >= patience.deadline.remaining():
+            if pieces or final or not patience.waits(pause):
                 yield failed(member, error, cost=total_cost(costs), started=started, attempts=attempt)
                 return
             await asyncio.sleep(pause)

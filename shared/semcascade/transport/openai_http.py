@@ -8,6 +8,7 @@ looking up proxies anew each time 0.66 ms, httpx 2.1 ms, the openai client 3.0 m
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import ipaddress
 import json
@@ -47,7 +48,7 @@ class HttpClient:
     """
 
     def __init__(self) -> None:
-        self._tls = _tls_context()
+        self._tls = _tls_context(*map(os.environ.get, _CERTIFICATES))
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -211,10 +212,14 @@ def _let_go(loop: asyncio.AbstractEventLoop, keeper: asyncio.Task[None], pid: in
             loop.call_soon_threadsafe(keeper.cancel)
 
 
-def _tls_context() -> ssl.SSLContext:
-    """Trust what the system and its variables name; without variables also certifi's list, if that is installed."""
+@functools.lru_cache(maxsize=4)
+def _tls_context(*named: str | None) -> ssl.SSLContext:
+    """Trust what the system and its variables name; without variables also certifi's list, if that is installed.
+
+    Reading hundreds of certificates takes some 30 ms, so that clients share what was read.
+    """
     context = ssl.create_default_context()
-    if not any(map(os.environ.get, _CERTIFICATES)):
+    if not any(named):
         with suppress(ImportError):
             context.load_verify_locations(importlib.import_module("certifi").where())
     return context
