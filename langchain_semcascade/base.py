@@ -21,6 +21,7 @@ from langchain_semcascade.runs import RunAware
 from langchain_semcascade.settings import SETTINGS, cache_key, normalised, plain
 from semcascade.complaints import config_error
 from semcascade.config import CascadeConfig, Selection
+from semcascade.decision_log import DecisionLog
 from semcascade.limits import Breaker, Budget
 from semcascade.redaction import is_secret_key
 from semcascade.transport.base import Transport
@@ -83,6 +84,9 @@ class CascadeModel(RunAware):
     """How often a failed attempt at a member is repeated."""
     policy: str | dict[str, Any] | None = Field(default=None, repr=False)
     """A fitted policy that decides instead of signal, selection and threshold: its file, or the policy itself."""
+    log: DecisionLog | None = Field(default=None, exclude=True)
+    """Where decisions are logged: a file, or a `semcascade.DecisionLog`; nowhere unless given. No dump holds it:
+    what is loaded elsewhere does not log."""
     api_key: SecretStr | None = Field(default_factory=secret_from_env("SEMCASCADE_API_KEY", default=None))
     """The key of all members that have none of their own; they must then be of one provider."""
 

@@ -25,6 +25,7 @@ CANDIDATES = st.builds(
     model=st.none() | TEXT,
     attempts=st.integers(0, 5),
     shares_prompt=st.booleans(),
+    estimated_cost=st.floats(0, 10),
 )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from semcascade.config import CascadeConfig, Member, Tier, load_config
     from semcascade.decision import Decision, Result, TierRecord
+    from semcascade.decision_log import DecisionLog
     from semcascade.deferral.policy import Policy
     from semcascade.engine.audit import Audit, MemberSpend
     from semcascade.engine.cascade import Cascade
@@ -38,6 +39,7 @@ _HOMES = {
     "config": ("CascadeConfig", "Member", "Tier", "load_config"),
     "decision": ("Decision", "Result", "TierRecord"),
     "deferral.policy": ("Policy",),
+    "decision_log": ("DecisionLog",),
     "engine.audit": ("Audit", "MemberSpend"),
     "engine.cascade": ("Cascade",),
     "engine.ledger": ("Ledger", "LedgerSummary"),
@@ -64,6 +66,7 @@ __all__ = [
     "ConfigError",
     "DeadlineExceededError",
     "Decision",
+    "DecisionLog",
     "Delta",
     "InputError",
     "Ledger",

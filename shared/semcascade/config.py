@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 
 from semcascade.complaints import config_error, unknown
 from semcascade.decision import FALLBACK
+from semcascade.decision_log import DecisionLog
 from semcascade.errors import ConfigError
 from semcascade.limits import Breaker, Budget
 from semcascade.member import REQUEST_PARAMETERS, Member
@@ -124,6 +125,9 @@ class CascadeConfig(Settings):
     policy: str | dict[str, Any] | None = Field(default=None, repr=False)
     """A fitted policy that decides instead of signal, selection and threshold: its file, or the policy itself."""
 
+    log: DecisionLog | None = None
+    """Where decisions are logged, by path or with `shadow` and `redact`; nowhere unless given."""
+
     @field_validator("policy", mode="before")
     @classmethod
     def _as_data(cls, value: Any) -> Any:
@@ -213,7 +217,10 @@ class CascadeConfig(Settings):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain data without any secret; `build` takes it back."""
-        data = self.model_dump(exclude={"tiers", "fallback"}, exclude_defaults=True, mode="json")
+        unwritten = {"tiers", "fallback"}
+        if self.log is not None and self.log.redact is not None:
+            unwritten.add("log")
+        data = self.model_dump(exclude=unwritten, exclude_defaults=True, mode="json")
         if self.fallback:
             data["fallback"] = [member.to_dict() for member in self.fallback]
         data["tiers"] = [
@@ -261,7 +268,8 @@ def load_config(path: str | Path, **settings: Any) -> CascadeConfig:
     """Read a configuration from a TOML or JSON file.
 
     Args:
-        path: The file; its ending says which of the two it is. A policy's path in it starts from its folder.
+        path: The file; its ending says which of the two it is. The paths of a policy and a log in it start from
+            its folder.
         **settings: Settings that replace those of the file.
 
     Raises:
@@ -277,6 +285,10 @@ def load_config(path: str | Path, **settings: Any) -> CascadeConfig:
         raise ConfigError(f"{path} is not valid {path.suffix.lstrip('.') or 'TOML'}: {error}", field="config") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds a {type(data).__name__}, not a table of settings", field="config")
-    if isinstance(data.get("policy"), str):
-        data["policy"] = str(path.parent / data["policy"])
+    for name in ("policy", "log"):
+        given = data.get(name)
+        if isinstance(given, str):
+            data[name] = str(path.parent / given)
+        elif isinstance(given, dict) and isinstance(given.get("path"), str):
+            data[name] = {**given, "path": str(path.parent / given["path"])}
     return CascadeConfig.build(data, **settings)

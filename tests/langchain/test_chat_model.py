@@ -20,6 +20,7 @@ from langchain_core.runnables import ConfigurableField
 from langchain_semcascade import ChatInputError, ChatSemCascade
 from semcascade import Candidate, ConfigError, ScriptedTransport, Usage
 from semcascade.errors import ServerError
+from semcascade.evaluation import read_rows
 
 DIFFER = ("Paris", "Rome", "Oslo")
 ASK = "What is 2 + 2?"
@@ -443,3 +444,13 @@ def test_a_conversation_may_stay_on_its_tier():
     said += [model.invoke(said), HumanMessage("Sure?")]
     assert model.invoke(said).response_metadata["semcascade"]["reason"].startswith("straight to big: sticky")
     assert model.invoke("?", conversation="x").text == "same"
+
+
+def test_decisions_are_logged_and_no_dump_says_where(tmp_path):
+    path = tmp_path / "log.jsonl"
+    model = ChatSemCascade(ensemble=["a", "b"], target="t", log=str(path), transport=ScriptedTransport({"*": "x"}))
+    model.invoke("?")
+    model.cascade.close()
+    (row,) = read_rows(path)
+    assert (row.messages, row.decision["accepted"]) == (({"role": "user", "content": "?"},), True)
+    assert "log.jsonl" not in dumps(model)

@@ -9,6 +9,7 @@ from llama_index.core.tools import FunctionTool
 from llamaindex_semcascade import SemCascade
 from semcascade import CascadeConfig, CascadeError, ConfigError, InputError, ScriptedTransport
 from semcascade.errors import AuthenticationError, MemberError
+from semcascade.evaluation import read_rows
 from tests.llamaindex.helpers import WEATHER, said, user
 from tests.llamaindex.models import MEMBERS, scripted, served
 from tests.support.openai_server import OpenAIServer, Status
@@ -184,3 +185,12 @@ class TestConfiguration:
         other.additional_kwargs["metadata"]["a"] = 2
         assert llm.additional_kwargs == {"metadata": {"a": 1}}
         assert other.cascade.ledger.summary().queries == 0
+
+
+def test_decisions_are_logged(tmp_path):
+    path = tmp_path / "log.jsonl"
+    llm = scripted(log={"path": path, "shadow": 0.5})
+    llm.complete("?")
+    llm._cascade.close()
+    (row,) = read_rows(path)
+    assert row.decision["member"] in row.answers

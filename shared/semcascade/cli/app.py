@@ -15,6 +15,7 @@ from semcascade import __version__
 from semcascade.cli import terminal
 from semcascade.cli.ask import ask
 from semcascade.cli.doctor import doctor
+from semcascade.cli.drift import drift
 from semcascade.cli.evaluate import evaluate
 from semcascade.cli.failures import OK, debugging, exit_code, explain
 from semcascade.cli.models import models
@@ -30,6 +31,7 @@ Exit codes:
   0    done
   1    the question could not be answered, or something needed is missing
   2    wrong usage or configuration
+  3    what was watched has drifted (semcascade drift)
   130  interrupted
   141  the reader of the output went away
 
@@ -46,7 +48,7 @@ def app() -> None:
     """Ask cheap models first, trust them when they agree in meaning, defer to a large one when they scatter."""
 
 
-for command in (ask, doctor, evaluate, models, record, report, score):
+for command in (ask, doctor, drift, evaluate, models, record, report, score):
     app.add_command(command)
 
 

@@ -14,9 +14,20 @@ from semcascade.cli import terminal
 from semcascade.cli.secrecy import Secrecy
 from semcascade.errors import CascadeError, ConfigError, InputError, MissingDependencyError, SemcascadeError
 
-__all__ = ["FAILED", "INTERRUPTED", "OK", "PIPE_CLOSED", "USAGE", "debugging", "exit_code", "explain", "message_of"]
+__all__ = [
+    "DRIFTED",
+    "FAILED",
+    "INTERRUPTED",
+    "OK",
+    "PIPE_CLOSED",
+    "USAGE",
+    "debugging",
+    "exit_code",
+    "explain",
+    "message_of",
+]
 
-OK, FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
+OK, FAILED, USAGE, DRIFTED, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 130, 141
 
 _LONGEST_LINE = 400
 

@@ -12,9 +12,11 @@ from typing import Any, Self
 from semcascade.abilities import Ability, common
 from semcascade.config import CascadeConfig, Member, load_config
 from semcascade.decision import Result
+from semcascade.deferral.drift import Drift, TierCounts, drift_of
 from semcascade.deferral.policy import TierPolicy
 from semcascade.engine.guard import Guards
 from semcascade.engine.ledger import Ledger
+from semcascade.engine.log import Chronicle
 from semcascade.engine.loop import EngineLoop
 from semcascade.engine.policies import policy_of
 from semcascade.engine.query import Plan
@@ -24,7 +26,7 @@ from semcascade.engine.scoring import TierScorer
 from semcascade.engine.sticky import Conversations
 from semcascade.engine.transports import Transports
 from semcascade.engine.watching import watched
-from semcascade.errors import InputError, SemcascadeError
+from semcascade.errors import ConfigError, InputError, SemcascadeError
 from semcascade.messages import Conversation, Prompt, Request, as_conversation
 from semcascade.transport.base import Delta, Transport
 
@@ -48,7 +50,7 @@ class Cascade:
         transports: Further transports, by the names that members call them.
         **settings: Settings of `CascadeConfig`: `ensemble`, `target`, `tiers`, `threshold`, `escalation_rate`,
             `similarity`, `signal`, `selection`, `timeout`, `deadline`, `max_retries`, `on_target_failure`,
-            `policy`, `unsupported`, `budget`, `on_budget`, `breaker`, `fallback`, `sticky`, `early_exit`.
+            `policy`, `log`, `unsupported`, `budget`, `on_budget`, `breaker`, `fallback`, `sticky`, `early_exit`.
 
     Raises:
         ConfigError: If a setting is wrong; its `field` names it.
@@ -80,6 +82,8 @@ class Cascade:
             TierScorer(tier, self.config, part) for tier, part in zip(self.config.tiers[:-1], fitted, strict=False)
         )
         self._plan = Plan(self.config, scorers, self._transports, Guards(self.config.budget, self.config.breaker))
+        log, digest = self.config.log, self.policy.digest if self.policy else ""
+        self._chronicle = None if log is None else Chronicle(log, self._plan, self.ledger, digest)
         for member in self.members():
             self._transports.of(member)
         cap = self.config.budget.capped("cost") if self.config.budget else None
@@ -138,6 +142,21 @@ class Cascade:
         """Return every member that may be asked, those that only compare answers at the end."""
         return (*self.config.members(), *self._plan.judges)
 
+    def drift(self, *, max_loss: float | None = None) -> Drift:
+        """Say whether the queries so far, in this process, are still what the policy was fitted on.
+
+        Args:
+            max_loss: The most that may be lost per query; what the policy promises unless given.
+
+        Raises:
+            ConfigError: If no policy decides.
+        """
+        if self.policy is None:
+            raise ConfigError("drift is told against a fitted policy; this cascade has none", field="policy")
+        counts = self.ledger.tiers()
+        by_tier = [counts.get(tier.name, TierCounts()) for tier in self.config.tiers[:-1]]
+        return drift_of(self.policy, by_tier, self.ledger.loss(), max_loss=max_loss)
+
     def context_window(self) -> int | None:
         """Return the least context window of the members that may answer, or None where any is unknown."""
         windows = self.context_windows().values()
@@ -162,12 +181,12 @@ class Cascade:
         self._routed((), options)
 
     def close(self) -> None:
-        """Let go of connections, threads and local models."""
-        EngineLoop.shared().run(self._transports.aclose())
+        """Let go of connections, threads and local models; write down what is still to be logged."""
+        EngineLoop.shared().run(self._close())
 
     async def aclose(self) -> None:
-        """Let go of connections, threads and local models."""
-        await EngineLoop.shared().arun(self._transports.aclose())
+        """Let go of connections, threads and local models; write down what is still to be logged."""
+        await EngineLoop.shared().arun(self._close())
 
     def __enter__(self) -> Self:
         return self
@@ -244,6 +263,13 @@ class Cascade:
             self.ledger.add(run.decision)
             if run.turn is not None:
                 run.turn.note(run.plan, run.decision)
+            if self._chronicle is not None:
+                self._chronicle.take(run.request, run.decision)
+
+    async def _close(self) -> None:
+        if self._chronicle is not None:
+            await self._chronicle.drain()
+        await self._transports.aclose()
 
     async def _prepare(self) -> None:
         for member in self.members():

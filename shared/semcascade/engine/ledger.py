@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from semcascade.decision import Decision, money
+from semcascade.deferral.drift import TierCounts
+from semcascade.deferral.sequence import LossEstimate, MeanSequence
 from semcascade.engine.audit import Audit, MemberSpend
 from semcascade.errors import CutShortError
 from semcascade.locks import ForkLock
@@ -33,6 +36,9 @@ class LedgerSummary:
         compared_cost: What those queries cost.
         always_target_cost: What the target alone would have cost for them: paid where it was asked, else estimated
             from its prices and the tokens of the answer that was returned.
+        shadows: Accepted queries for which the target was asked all the same; their calls and cost count above, too.
+        shadow_cost: What is known to have been spent on that.
+        unpriced_shadows: Those of unknown price.
     """
 
     queries: int = 0
@@ -46,6 +52,9 @@ class LedgerSummary:
     compared_queries: int = 0
     compared_cost: float = 0.0
     always_target_cost: float = 0.0
+    shadows: int = 0
+    shadow_cost: float = 0.0
+    unpriced_shadows: int = 0
 
     @property
     def deferral_rate(self) -> float | None:
@@ -56,12 +65,16 @@ class LedgerSummary:
     @property
     def savings(self) -> float | None:
         """What was saved against always asking the target; negative where the cascade loses money."""
-        return self.always_target_cost - self.compared_cost if self.compared_queries else None
+        return self.always_target_cost - self._own_cost if self.compared_queries else None
 
     @property
     def cost_ratio(self) -> float | None:
         """Cost as a share of always asking the target, or None where unknown."""
-        return self.compared_cost / self.always_target_cost if self.always_target_cost > 0 else None
+        return self._own_cost / self.always_target_cost if self.always_target_cost > 0 else None
+
+    @property
+    def _own_cost(self) -> float:
+        return self.compared_cost + self.shadow_cost
 
     def to_dict(self) -> dict[str, Any]:
         """Return the sums as plain data."""
@@ -121,6 +134,8 @@ class Ledger:
     def __init__(self) -> None:
         self._lock = ForkLock()
         self._sums = LedgerSummary(), _Sums()
+        self._tiers: dict[str, TierCounts] = {}
+        self._losses = MeanSequence()
 
     def add(self, decision: Decision) -> None:
         """Add one query."""
@@ -128,7 +143,8 @@ class Ledger:
         compared = cost is not None and alone is not None
         with self._lock:
             was, sums = self._sums
-            summary = LedgerSummary(
+            summary = dataclasses.replace(
+                was,
                 queries=was.queries + 1,
                 accepted=was.accepted + (decision.accepted and bool(decision.member)),
                 deferred=was.deferred + (not decision.accepted and bool(decision.member)),
@@ -142,6 +158,38 @@ class Ledger:
                 always_target_cost=was.always_target_cost + (alone if alone is not None and compared else 0.0),
             )
             self._sums = summary, sums.plus(decision)
+            self._tiers = {**self._tiers, **_scored(self._tiers, decision)}
+
+    def add_shadow(self, answer: Candidate, loss: float | None) -> None:
+        """Add what asking the target all the same, for an audit, took and showed.
+
+        Args:
+            answer: The target's answer, or its failure.
+            loss: How unlike it the accepted answer was, 0 to 1; None where that is not known.
+        """
+        with self._lock:
+            was, sums = self._sums
+            summary = dataclasses.replace(
+                was,
+                calls=was.calls + answer.attempts,
+                cost=was.cost + (answer.cost or 0.0),
+                shadows=was.shadows + 1,
+                shadow_cost=was.shadow_cost + (answer.cost or 0.0),
+                unpriced_shadows=was.unpriced_shadows + (answer.cost is None),
+            )
+            self._sums = summary, sums
+            if loss is not None:
+                losses = copy.deepcopy(self._losses)
+                losses.add(loss)
+                self._losses = losses
+
+    def tiers(self) -> dict[str, TierCounts]:
+        """Return how each tier has scored so far, by its name."""
+        return dict(self._tiers)
+
+    def loss(self) -> LossEstimate:
+        """Return what audits so far say about accepted answers."""
+        return LossEstimate.of(self._losses)
 
     def summary(self) -> LedgerSummary:
         """Return the sums so far."""
@@ -177,3 +225,12 @@ def _spends(decision: Decision) -> Iterator[MemberSpend]:
 
 def _failed(candidate: Candidate) -> int:
     return int(not candidate.ok and not isinstance(candidate.failure, CutShortError))
+
+
+def _scored(tiers: Mapping[str, TierCounts], decision: Decision) -> dict[str, TierCounts]:
+    """Return the counts of the tiers that a decision has scored."""
+    return {
+        tier.name: tiers.get(tier.name, TierCounts()).after(tier.score, accepted=tier.accepted)
+        for tier in decision.tiers
+        if tier.signal is not None
+    }

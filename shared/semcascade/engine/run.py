@@ -38,6 +38,11 @@ class QueryRun:
         """The record, once there is an answer or an error, or nobody waits for one any more."""
         return self._inquiry.decision
 
+    @property
+    def request(self) -> Request:
+        """What is asked."""
+        return self._inquiry.request
+
     async def complete(self) -> Result:
         """Return the answer.
 

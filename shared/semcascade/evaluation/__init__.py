@@ -1,5 +1,6 @@
 """Evaluation: replaying recorded answers through the engine, and what its decisions were worth."""
 
+from semcascade.evaluation.drift import drift_of_log
 from semcascade.evaluation.evaluating import Evaluation, evaluate
 from semcascade.evaluation.prompts import read_prompts
 from semcascade.evaluation.recording import Recording, arecord, record
@@ -16,6 +17,7 @@ __all__ = [
     "Study",
     "arecord",
     "complete_rows",
+    "drift_of_log",
     "evaluate",
     "read_prompts",
     "read_rows",
