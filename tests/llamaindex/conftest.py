@@ -1,11 +1,55 @@
 import asyncio
 import inspect
+from collections import Counter
 
 import pytest
 from llama_index.core import MockEmbedding, Settings
 
-from tests.llamaindex.models import SCATTER, scripted, served
+from tests.llamaindex.models import PRICES, SCATTER, scripted, served
 from tests.support.openai_server import OpenAIServer
+
+CONTRACT = "held to the contract"
+COUNTED = "llamaindex: as the service saw it"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Tell how the contract suite ended for each LLM, and that what was counted is what the service saw."""
+    outcomes = ("passed", "failed", "skipped", "xfailed", "xpassed")
+    table = Counter(
+        (dict(report.user_properties)[CONTRACT], outcome)
+        for outcome in outcomes
+        for report in terminalreporter.getreports(outcome)
+        if CONTRACT in dict(report.user_properties)
+    )
+    if table:
+        terminalreporter.section("the contract of LlamaIndex LLMs")
+        terminalreporter.write_line("".join(f"{outcome:>9}" for outcome in outcomes))
+        for who in dict.fromkeys(who for who, _ in table):
+            terminalreporter.write_line("".join(f"{table[who, outcome]:>9}" for outcome in outcomes) + f"  {who}")
+    reports = terminalreporter.getreports("passed")
+    rows = [value for report in reports for name, value in report.user_properties if name == COUNTED]
+    if rows:
+        terminalreporter.section("SemCascade for LlamaIndex: counted as the service saw it")
+        terminalreporter.write_line(f"{'mode':<40}{'requests':>9}{'tokens':>8}{'US dollars':>12}")
+        for mode, requests, tokens, cost in sorted(rows):
+            terminalreporter.write_line(f"{mode:<40}{requests:>9}{tokens:>8}{cost:>12.6f}")
+
+
+@pytest.fixture
+def counted_right(record_property):
+    """Hold what decisions say against what the service saw."""
+
+    def check(server, decisions, mode):
+        asked, said = server.tokens()
+        candidates = [candidate for decision in decisions for candidate in decision["candidates"]]
+        assert len(candidates) == len(server.asked())
+        assert sum(candidate["input_tokens"] for candidate in candidates) == asked
+        assert sum(candidate["output_tokens"] for candidate in candidates) == said
+        cost = sum(decision["cost"] for decision in decisions)
+        assert cost == pytest.approx(asked * PRICES["input_cost_per_token"] + said * PRICES["output_cost_per_token"])
+        record_property(COUNTED, (mode, len(candidates), asked + said, cost))
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,8 @@ class LLMContract:
         raise NotImplementedError
 
     @pytest.fixture(autouse=True)
-    def _known_failures(self, request):
+    def _known_failures(self, request, record_property):
+        record_property("held to the contract", f"{type(self).__name__}: {(type(self).__doc__ or '').splitlines()[0]}")
         for name in (request.node.originalname, request.node.name):
             if name in self.cannot:
                 request.applymarker(pytest.mark.xfail(reason=self.cannot[name], strict=True))
@@ -369,6 +370,14 @@ class FunctionCallingContract(LLMContract):
         ):  # fmt: skip
             assert "sunny" in str(answer)
             assert [source.tool_name for source in answer.sources] == ["weather"]
+
+    async def test_predict_and_call_in_parallel(self, llm):
+        tools, asked = [WEATHER, CLOCK], "ask weather and clock"
+        for answer in (
+            llm.predict_and_call(tools, user_msg=asked, allow_parallel_tool_calls=True),
+            await llm.apredict_and_call(tools, user_msg=asked, allow_parallel_tool_calls=True),
+        ):
+            assert {source.tool_name for source in answer.sources} == {"weather", "clock"}
 
     async def test_a_tool_that_is_called_knows_its_arguments(self, llm):
         assert str(llm.predict_and_call([WEATHER], user_msg=ASKED)) == "Rome: sunny for 3 days"

@@ -38,8 +38,15 @@ def scripted(script=None, **settings):
     )
 
 
+PRICES = {"input_cost_per_token": 1e-6, "output_cost_per_token": 3e-6}
+
+
 def served(server, **settings):
-    """Return a cascade that asks a service through LiteLLM."""
+    """Return a cascade that asks a service through LiteLLM; prices are settings of every member."""
+    prices = {name: settings.pop(name) for name in PRICES if name in settings}
     return SemCascade(
-        ensemble=[server.member(name) for name in MEMBERS], target=server.member("big"), max_retries=0, **settings
+        ensemble=[server.member(name, **prices) for name in MEMBERS],
+        target=server.member("big", **prices),
+        max_retries=0,
+        **settings,
     )

@@ -1,7 +1,14 @@
 """The cascade inside agents: proposed tool calls are compared, and each turn is decided for itself."""
 
 import pytest
-from llama_index.core.agent.workflow import AgentStream, AgentWorkflow, FunctionAgent, ReActAgent, ToolCallResult
+from llama_index.core.agent.workflow import (
+    AgentStream,
+    AgentWorkflow,
+    CodeActAgent,
+    FunctionAgent,
+    ReActAgent,
+    ToolCallResult,
+)
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.workflow import Context
 from pydantic import BaseModel
@@ -102,11 +109,40 @@ async def test_react_agent(script, streaming):
     assert "another answer" not in streamed
 
 
-async def test_agent_workflow(llm):
-    workflow = AgentWorkflow.from_tools_or_functions([weather], llm=llm)
-    output, _, results = await run(workflow, ASKED)
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_agent_workflow(llm, streaming):
+    agent = FunctionAgent(
+        name="forecaster", description="knows the weather", tools=[weather], llm=llm, streaming=streaming
+    )
+    output, streamed, results = await run(AgentWorkflow(agents=[agent]), ASKED)
     assert results == ["Rome: sunny for 3 days"]
-    assert "Rome" in str(output)
+    assert str(output) == "The tool returned: Rome: sunny for 3 days"
+    assert streamed == (str(output) if streaming else "")
+
+
+@pytest.mark.parametrize(("calls", "expected"), [(True, FunctionAgent), (False, ReActAgent)])
+async def test_the_kind_of_agent_follows_from_what_the_members_can(calls, expected):
+    llm = scripted({} if calls else {"*": react}, is_function_calling_model=calls)
+    workflow = AgentWorkflow.from_tools_or_functions([weather], llm=llm)
+    assert isinstance(next(iter(workflow.agents.values())), expected)
+    _, _, results = await run(workflow, ASKED)
+    assert len(results) == 1
+    assert results[0].startswith("Rome: sunny")
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_code_agent(streaming):
+    async def execute(code: str) -> str:
+        return f"ran {code.strip()}"
+
+    def think(request):
+        last = content_text(request.messages[-1]["content"])
+        return "It is 42." if "ran" in last else "<execute>\n6 * 7\n</execute>"
+
+    agent = CodeActAgent(code_execute_fn=execute, llm=scripted({"*": think}), streaming=streaming)
+    output, _, results = await run(agent, "What is 6 times 7?")
+    assert str(output) == "It is 42."
+    assert results == ["ran 6 * 7"]
 
 
 async def test_agents_hand_over():

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ThinkingBlock, ToolCallBlock
 from llama_index.core.rate_limiter import BaseRateLimiter
 from pydantic import BaseModel
@@ -11,8 +12,20 @@ from pydantic import BaseModel
 from llamaindex_semcascade import SemCascade
 from semcascade import Candidate, CascadeError, ConfigError, InputError, ScriptedTransport, ToolCall
 from semcascade.errors import ServerError
-from tests.llamaindex.helpers import CHAT, CLOCK, COMPLETE, WEATHER, WITH_TOOLS, recorded_events, replies, said, user
-from tests.llamaindex.models import MEMBERS, scripted, served
+from tests.llamaindex.helpers import (
+    ASKED,
+    CHAT,
+    CLOCK,
+    COMPLETE,
+    WEATHER,
+    WITH_TOOLS,
+    Weather,
+    recorded_events,
+    replies,
+    said,
+    user,
+)
+from tests.llamaindex.models import MEMBERS, PRICES, scripted, served
 from tests.support.openai_server import OpenAIServer, Reply, Stall
 
 SCATTERED = {"cheap-1": "Lyon", "cheap-2": "Nice", "cheap-3": "Lille", "big": "The capital is Paris."}
@@ -206,30 +219,45 @@ class TestToolAgreement:
         assert params[-1] == {"parallel_tool_calls": False, "temperature": 0.5}
 
 
+CLOCKS = {name: Reply(tool_calls=[("clock", {"city": f"{name}ville"})]) for name in MEMBERS}
+
+
 class TestCountsAndCosts:
     @pytest.mark.parametrize("script", [{}, SCATTERED], ids=["accepted", "deferred"])
     @pytest.mark.parametrize("method", [*CHAT, *COMPLETE])
-    async def test_they_are_what_the_service_counted(self, method, script):
+    async def test_they_are_what_the_service_counted(self, method, script, counted_right):
         with OpenAIServer(script) as server:
-            llm = served(server)
+            llm = served(server, **PRICES)
             last = (await replies(llm, method, [user("Capital?")] if "chat" in method else "Capital?"))[-1]
+            counted_right(server, [decision_of(last)], f"{method}, {'deferred' if script else 'accepted'}")
             chosen = server.tokens("big" if script else "cheap-1")
-            every = server.tokens()
         counts = last.additional_kwargs
         assert (counts["prompt_tokens"], counts["completion_tokens"]) == chosen
-        candidates = decision_of(last)["candidates"]
-        assert (sum(c["input_tokens"] for c in candidates), sum(c["output_tokens"] for c in candidates)) == every
 
-    @pytest.mark.parametrize("method", [*CHAT, *COMPLETE])
-    async def test_prices_are_the_members_own(self, method):
-        prices = {"input_cost_per_token": 1e-6, "output_cost_per_token": 3e-6}
-        with OpenAIServer(SCATTERED) as server:
-            llm = SemCascade(
-                ensemble=[server.member(name, **prices) for name in MEMBERS], target=server.member("big", **prices)
-            )
-            last = (await replies(llm, method, [user("Capital?")] if "chat" in method else "Capital?"))[-1]
-            asked, answered = server.tokens()
-        assert decision_of(last)["cost"] == pytest.approx(asked * 1e-6 + answered * 3e-6)
+    @pytest.mark.parametrize("script", [{}, CLOCKS], ids=["accepted", "deferred"])
+    @pytest.mark.parametrize("method", WITH_TOOLS)
+    async def test_with_tools_too(self, method, script, counted_right):
+        with OpenAIServer(script) as server:
+            last = (await replies(served(server, **PRICES), method, [WEATHER, CLOCK], user_msg=ASKED))[-1]
+            counted_right(server, [decision_of(last)], f"{method}, {'deferred' if script else 'accepted'}")
+            chosen = server.tokens("big" if script else "cheap-1")
+        assert (last.additional_kwargs["prompt_tokens"], last.additional_kwargs["completion_tokens"]) == chosen
+        assert decision_of(last)["accepted"] is not bool(script)
+
+    @pytest.mark.parametrize("method", CHAT)
+    async def test_structured_too(self, method, counted_right):
+        with OpenAIServer() as server, recorded_events() as events:
+            llm = served(server, **PRICES).as_structured_llm(Weather)
+            await replies(llm, method, [user('the weather of "Oslo" for 2 days')])
+            decisions = [event.decision.to_dict() for event in events.named("SemCascadeDecisionEvent")]
+            counted_right(server, decisions, f"structured {method}")
+
+    async def test_an_agents_turns_too(self, counted_right):
+        with OpenAIServer() as server, recorded_events() as events:
+            await FunctionAgent(tools=[WEATHER], llm=served(server, **PRICES)).run(ASKED)
+            decisions = [event.decision.to_dict() for event in events.named("SemCascadeDecisionEvent")]
+            counted_right(server, decisions, "FunctionAgent, two turns")
+        assert len(decisions) == 2
 
     def test_request_parameters_reach_every_member(self):
         with OpenAIServer(SCATTERED) as server:

@@ -35,7 +35,7 @@ def of_llms(script=None, **settings):
 REPORT = {f"test_one_pair_of_events_a_call[{method}]": "the members are LLMs that report themselves" for method in CHAT}
 
 
-class TestContract(FunctionCallingContract):
+class TestLLMsAsMembers(FunctionCallingContract):
     """Members agree."""
 
     cannot: ClassVar = REPORT
@@ -45,7 +45,7 @@ class TestContract(FunctionCallingContract):
         return of_llms()
 
 
-class TestContractDeferred(FunctionCallingContract):
+class TestLLMsAsMembersDeferred(FunctionCallingContract):
     """The target, itself an LLM, answers and streams."""
 
     cannot: ClassVar = REPORT

@@ -4,7 +4,16 @@ import json
 
 import pytest
 from llama_index.core import Document, SummaryIndex, VectorStoreIndex
-from llama_index.core.evaluation import CorrectnessEvaluator, FaithfulnessEvaluator, RelevancyEvaluator
+from llama_index.core.evaluation import (
+    AnswerRelevancyEvaluator,
+    BatchEvalRunner,
+    ContextRelevancyEvaluator,
+    CorrectnessEvaluator,
+    FaithfulnessEvaluator,
+    GuidelineEvaluator,
+    PairwiseComparisonEvaluator,
+    RelevancyEvaluator,
+)
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.query_engine import RouterQueryEngine, SubQuestionQueryEngine
 from llama_index.core.question_gen import LLMQuestionGenerator
@@ -12,7 +21,7 @@ from llama_index.core.response_synthesizers import ResponseMode
 from llama_index.core.tools import QueryEngineTool
 
 from tests.llamaindex.helpers import recorded_events
-from tests.llamaindex.models import scripted
+from tests.llamaindex.models import SCATTER, scripted
 
 FACTS = [
     "The lighthouse of Brava is 31 metres high.",
@@ -115,17 +124,17 @@ class TestRouting:
             for name in ("towers", "trains")
         ]
 
-    @pytest.mark.parametrize("llm", ["agreed"], indirect=True)
     async def test_a_router(self, index, llm):
         engine = RouterQueryEngine.from_defaults(self.engines(index), llm=llm)
         for response in (engine.query(QUESTION), await engine.aquery(QUESTION)):
             assert QUESTION in str(response)
             assert response.metadata["selector_result"].selections[0].index in {0, 1}
 
-    @pytest.mark.parametrize("llm", ["agreed"], indirect=True)
-    async def test_sub_questions(self, index):
+    @pytest.mark.parametrize("deferred", [False, True])
+    @pytest.mark.parametrize("llm", ["agreed", "deferred"], indirect=True)
+    async def test_sub_questions(self, index, deferred):
         parts = [{"sub_question": f"what of {name}?", "tool_name": name} for name in ("towers", "trains")]
-        planner = scripted({"*": json.dumps({"items": parts})})
+        planner = scripted({"*": json.dumps({"items": parts}), **(SCATTER if deferred else {})})
         engine = SubQuestionQueryEngine.from_defaults(
             self.engines(index), question_gen=LLMQuestionGenerator.from_defaults(planner), verbose=False
         )
@@ -148,3 +157,34 @@ class TestEvaluators:
         evaluator = CorrectnessEvaluator(llm=scripted({"*": "4.5\nIt is right."}))
         result = await evaluator.aevaluate(query=QUESTION, response="31 metres", reference="31 metres")
         assert (result.score, result.feedback) == (4.5, "It is right.")
+
+    async def test_relevancy_of_answers_and_of_contexts(self):
+        answer = AnswerRelevancyEvaluator(llm=scripted({"*": "It fits.\n[RESULT] 2"}))
+        result = await answer.aevaluate(query=QUESTION, response="31 metres")
+        assert result.score == 1.0
+        assert result.feedback.startswith("It fits.")
+        context = ContextRelevancyEvaluator(llm=scripted({"*": "They fit.\n[RESULT] 4"}))
+        assert (await context.aevaluate(query=QUESTION, contexts=FACTS)).score == 1.0
+
+    async def test_guidelines(self):
+        said = json.dumps({"passing": True, "feedback": "It is brief."})
+        evaluator = GuidelineEvaluator(llm=scripted({"*": said}), guidelines="Be brief.")
+        result = await evaluator.aevaluate(query=QUESTION, response="31 metres", contexts=FACTS)
+        assert (result.passing, result.feedback) == (True, "It is brief.")
+
+    async def test_pairs(self):
+        evaluator = PairwiseComparisonEvaluator(llm=scripted({"*": "The first.\n[[A]]"}), enforce_consensus=False)
+        result = await evaluator.aevaluate(query=QUESTION, response="31 metres", second_response="no idea")
+        assert result.score == 1.0
+
+    async def test_many_at_once(self):
+        llm = scripted({"*": "YES", **SCATTER, "big": "YES"})
+        runner = BatchEvalRunner(
+            {"faith": FaithfulnessEvaluator(llm=llm), "fit": RelevancyEvaluator(llm=llm)}, workers=4
+        )
+        results = await runner.aevaluate_response_strs(
+            queries=[QUESTION] * 3, response_strs=["31 metres"] * 3, contexts_list=[FACTS] * 3
+        )
+        assert [len(results[name]) for name in ("faith", "fit")] == [3, 3]
+        assert all(result.passing for each in results.values() for result in each)
+        assert llm.cascade.ledger.summary().deferral_rate == 1.0
