@@ -104,7 +104,7 @@ def test_a_run_says_itself_who_answered(tmp_path):
     found = json.loads(run(path, "--json", "-").stdout)
     assert (found["n"], found["recorded_costs"]) == (12, True)
     assert found["at_threshold"]["cost"] == pytest.approx(0.2)
-    assert any("12 rows are few" in note for note in found["notes"])
+    assert any("only 12 rows" in note for note in found["notes"])
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ async def test_three_tiers_are_all_asked_and_priced():
 
 @pytest.mark.parametrize(
     ("rows", "words"),
-    [(ROWS[:6], "nothing to tell apart"), (ROWS[6:], "same on all rows"), (ROWS, "10 rows are few")],
+    [(ROWS[:6], "nothing to tell apart"), (ROWS[6:], "same on all rows"), (ROWS, "only 10 rows")],
 )
 async def test_data_that_cannot_tell_much_says_so(rows, words):
     found = await evaluate(rows, ["a", "b"], "t")

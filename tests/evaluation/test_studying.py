@@ -1,11 +1,13 @@
 import asyncio
 import dataclasses
+import importlib.util
 
 import numpy as np
 import pytest
 
 from semcascade import Candidate
-from semcascade.evaluation import evaluate
+from semcascade.errors import MemberTimeoutError
+from semcascade.evaluation import evaluate, report
 from semcascade.evaluation.studying import study
 from tests.evaluation.rows import MEMBERS, questions
 
@@ -116,3 +118,27 @@ async def test_three_tiers_can_be_studied():
     tiers = [{"members": ["small", "other"]}, {"members": ["third", "other"]}, {"members": ["large"]}]
     found = await study(questions(40), tiers=tiers, member_cost=[0.05, 0.1])
     assert [one.tier for one in found.systems] == [0, 0, 1, 1, 2]
+
+
+def failed(row):
+    gone = {name: Candidate(name, failure=MemberTimeoutError("too slow", member=name)) for name in MEMBERS}
+    return dataclasses.replace(row, answers={**row.answers, **gone})
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([dataclasses.replace(row, scores=dict.fromkeys(row.scores, 1.0)) for row in questions(12)], "nothing to tell"),
+        ([dataclasses.replace(row, scores=dict.fromkeys(row.scores, 0.0)) for row in questions(12)], "nothing to tell"),
+        ([failed(row) for row in questions(12)], "no row has a score"),
+        (questions(1), "only 1 rows"),
+    ],
+    ids=["all right", "all wrong", "nobody answered", "one row"],
+)
+@pytest.mark.filterwarnings("error")
+async def test_data_that_cannot_tell_much_are_studied_and_say_so(rows, words):
+    found = await study(rows, MEMBERS, "large")
+    assert any(words in note for note in found.evaluation.notes)
+    assert found.evaluation.signal
+    if importlib.util.find_spec("altair"):
+        assert "<h1>" in report.render(found)

@@ -215,11 +215,14 @@ def _thinned(curve: Curve) -> dict[str, tuple[float | None, ...]]:
 
 def _notes(observed: Observed, outcome: Outcome, cost_at_99: float, chord_ci: tuple[float, float]) -> Iterable[str]:
     n, spent = len(observed), float(outcome.curve.cost[0])
+    known = outcome.reliability[~np.isnan(outcome.reliability)]
     if n < _FEW_ROWS:
-        yield f"{n} rows are few: read the intervals, not the numbers"
+        yield f"there are only {n} rows: read the intervals, not the numbers"
     if not np.any(outcome.quality[:-1] != outcome.target):
         yield "every answer is as good as the target's on these rows: there is nothing to tell apart"
-    elif np.nanmin(outcome.reliability) == np.nanmax(outcome.reliability):
+    elif not known.size:
+        yield "no row has a score, so all are deferred: too few members answered, or the signal is undefined for them"
+    elif known.size == outcome.reliability.size and known.min() == known.max():
         yield "the signal is the same on all rows: it cannot tell good answers from bad ones"
     elif chord_ci[1] <= 0:
         yield f"worse than mixing {observed.best_member} at random with the target"

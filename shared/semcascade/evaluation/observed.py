@@ -176,7 +176,7 @@ class _Columns:
             tiers=self._tiers,
             ids=self._ids,
             tasks=self._tasks,
-            signal=self._signal,
+            signal=self._signal or config.tiers[0].signal or config.signal,
             quality=dict(zip(self.systems, quality, strict=True)),
             paid=dict(zip(self.systems, paid, strict=True)),
             answers=dict(zip(self.systems, answers, strict=True)),
@@ -202,7 +202,8 @@ def _one_threshold(config: CascadeConfig) -> float | None:
 
 def quality_of(row: Row, system: str) -> float:
     """Return the quality of what a system answered, the mean of its samples; a failure is worth nothing."""
-    scores = row.all_scores(system)
+    given = zip(row.all_answers(system), row.all_scores(system), strict=False)
+    scores = [score if answer.ok else 0.0 for answer, score in given]
     return float(np.mean(scores)) if scores else 0.0
 
 

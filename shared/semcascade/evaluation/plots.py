@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -30,6 +30,7 @@ NAMES = ("deferral", "frontier", "histogram", "reliability")
 """The pictures of a study."""
 
 _CASCADE, _ALONE, _SET = "the cascade, by threshold", "one system alone", "at this threshold"
+_NEAR = 0.02
 _COST = "cost, as a share of always asking the target"
 _WIDTH, _HEIGHT = 460, 300
 _LIGHT = ("#0072B2", "#767676", "#B34A00", "#00795A", "#A8487E")
@@ -218,8 +219,9 @@ def _frontier(study: Study) -> Chart:
     told = [alt.Tooltip("cost:Q", format=".0%"), alt.Tooltip("quality:Q", format=".3f")]
     by_threshold = [*told, alt.Tooltip("threshold:Q", format=".2f")]
     systems, now = alt.Chart(_data(alone)), alt.Chart(_data(_now(study), "now"))
-    left = systems.transform_filter(f"datum.cost >= {target.cost / 2!r}").mark_text(align="right", dx=-10, dy=-10)
-    right = systems.transform_filter(f"datum.cost < {target.cost / 2!r}").mark_text(align="left", dx=10, dy=4)
+    labels = alt.Chart(_data(_labels(alone)))
+    left = labels.transform_filter(f"datum.cost >= {target.cost / 2!r}").mark_text(align="right", dx=-10, dy=-10)
+    right = labels.transform_filter(f"datum.cost < {target.cost / 2!r}").mark_text(align="left", dx=10, dy=4)
     return alt.layer(
         alt.Chart(_data(chord)).mark_line(strokeDash=[8, 4], strokeWidth=2).encode(x=x, y=y, color=colour),
         alt.Chart(_data(points))
@@ -234,6 +236,19 @@ def _frontier(study: Study) -> Chart:
         .mark_point(size=160, filled=True, opacity=1, shape="diamond")
         .encode(x=x, y=y, color=colour, tooltip=by_threshold),
     )
+
+
+def _labels(alone: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return one label for each system, or for those that lie so near to each other that two would overlap."""
+    qualities = [row["quality"] for row in alone]
+    near, found = (max(qualities) - min(qualities)) * 0.05, list[dict[str, Any]]()
+    for row in sorted(alone, key=lambda one: (one["cost"], -one["quality"])):
+        last = found[-1] if found else None
+        if last and abs(last["cost"] - row["cost"]) < _NEAR and last["quality"] - row["quality"] <= near:
+            last["name"] += f", {row['name']}"
+        else:
+            found.append(dict(row))
+    return found
 
 
 def _points(study: Study) -> Iterator[dict[str, Any]]:
@@ -281,10 +296,12 @@ def _histogram(study: Study) -> Chart:
     told = [
         alt.Tooltip(f"{name}:{kind}") for name, kind in (("answer", "N"), ("rows", "Q"), ("start", "Q"), ("end", "Q"))
     ]
+    most = max((one.good + one.bad for one in study.bins), default=1)
+    y = alt.Y("since:Q", title="answers", scale=alt.Scale(domain=[0, most], nice=True))
     bars = alt.Chart(_data(rows)).mark_bar(binSpacing=1)
     now = alt.Chart(_data(_now(study), "now")).mark_rule(strokeWidth=2, strokeDash=[6, 3])
     return alt.layer(
-        bars.encode(x=x, x2="end:Q", y=alt.Y("since:Q", title="answers"), y2="to:Q", color=colour, tooltip=told),
+        bars.encode(x=x, x2="end:Q", y=y, y2="to:Q", color=colour, tooltip=told),
         now.encode(x="threshold:Q"),
     )
 
@@ -293,12 +310,13 @@ def _reliability(study: Study) -> Chart:
     """Mean quality of answers of about the same score, against that score; on the dashed line both are the same."""
     alt = _altair()
     rows = [dataclasses.asdict(one) for one in study.groups]
+    most = max((one.rows for one in study.groups), default=1)
     x = alt.X("score:Q", axis=_scores(alt, study), scale=_unit(alt))
     y = alt.Y("quality:Q", title="mean quality of these answers", scale=_unit(alt))
     told = [alt.Tooltip("score:Q", format=".2f"), alt.Tooltip("quality:Q", format=".3f"), alt.Tooltip("rows:Q")]
     base = alt.Chart(_data(rows)).transform_calculate(kind="'answers'")
     colour = alt.Color("kind:N", scale=alt.Scale(domain=["answers"], range="category"), legend=None)
-    size = alt.Size("rows:Q", scale=alt.Scale(range=[40, 400], domainMin=0), legend=None)
+    size = alt.Size("rows:Q", scale=alt.Scale(range=[40, 400], domain=[0, most]), legend=None)
     ends = _data([{"score": 0, "quality": 0}, {"score": 1, "quality": 1}])
     return alt.layer(
         alt.Chart(ends).mark_line(strokeDash=[4, 4], strokeWidth=1, color="#888888").encode(x=x, y=y),
