@@ -74,6 +74,12 @@ class CascadeModel(RunAware):
     """What happens when a cap leaves no room for the target."""
     early_exit: Literal["answer", "verdict", "off"] | None = None
     """When a tier stops waiting, as the missing answers can change nothing."""
+    speculate: str | float | None = None
+    """When the target is asked before it is known to be needed."""
+    drop_slow: float | None = None
+    """Once there are enough answers, do not wait for a member that takes longer than this share of its own."""
+    hedge_after: str | float | None = None
+    """After how many seconds, or which quantile of its latencies, a member is asked once more."""
     breaker: Breaker | None = None
     """After how many failures in a row a member is left alone, and for how long; False: never."""
     unsupported: Literal["route", "raise"] | None = None

@@ -18,6 +18,7 @@ SETTINGS = (
     "ensemble", "target", "tiers", "threshold", "escalation_rate", "similarity", "signal", "selection", "deadline",
     "on_target_failure", "unsupported", "quorum", "timeout", "max_retries", "policy", "log",
     "budget", "on_budget", "breaker", "fallback", "sticky", "early_exit",
+    "speculate", "drop_slow", "hedge_after",
 )  # fmt: skip
 """Fields of the chat model that are settings of the cascade, under the same names."""
 

@@ -17,6 +17,7 @@ from semcascade.complaints import config_error, unknown
 from semcascade.decision import FALLBACK
 from semcascade.decision_log import DecisionLog
 from semcascade.errors import ConfigError
+from semcascade.haste import HedgeAfter, Speculate
 from semcascade.limits import Breaker, Budget
 from semcascade.member import REQUEST_PARAMETERS, Member
 from semcascade.merging import merge, two_tiers, with_rate
@@ -107,6 +108,15 @@ class CascadeConfig(Settings):
     early_exit: Literal["answer", "verdict", "off"] = "answer"
     """When a tier stops waiting, as the missing answers can change nothing: once it is sure whether it is accepted and
     which answer is returned (`answer`), once the first is sure (`verdict`), or never."""
+    speculate: Speculate = "off"
+    """When the target is asked before it is known to be needed: never, `always` (at once), when the answers so far make
+    it `likely`, or after so many seconds. If it was not needed, it is cancelled, and charged by an estimate."""
+    drop_slow: Share | None = None
+    """Once there are enough answers (`quorum`), do not wait for a member that takes longer than this share of its own
+    latest answers, e.g. 0.95; None: wait for all."""
+    hedge_after: HedgeAfter = None
+    """Ask a member once more for an answer that takes longer than so many seconds, or than a quantile of its own latest
+    answers, e.g. "p95"; the first to come counts, both are charged. None: never."""
     on_target_failure: Literal["raise", "ensemble"] = "raise"
     """What happens when target and fallback fail: raise, or return the best rejected answer, marked as such."""
     fallback: tuple[Member, ...] = ()

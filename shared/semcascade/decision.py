@@ -38,6 +38,7 @@ class TierRecord:
         latency_s: Seconds the tier took.
         final: Whether it always answers: the target, or who answers in its place.
         notes: What else the user should know.
+        speculated: Whether it is the target's, which was asked on speculation and not needed.
     """
 
     name: str
@@ -57,6 +58,7 @@ class TierRecord:
     latency_s: float = 0.0
     final: bool = False
     notes: tuple[str, ...] = ()
+    speculated: bool = False
 
     @property
     def cost(self) -> float | None:
@@ -143,6 +145,11 @@ class Decision:
         return total_cost(tier.cost for tier in self.tiers if tier.final)
 
     @property
+    def speculated_cost(self) -> float | None:
+        """The part of `cost` that went into asking the target early, in vain; None where unknown."""
+        return total_cost(tier.cost for tier in self.tiers if tier.speculated)
+
+    @property
     def calls(self) -> int:
         """How many requests were sent, repeated ones and those that compared answers included."""
         asked = sum(candidate.attempts for tier in self.tiers for candidate in tier.candidates)
@@ -172,6 +179,7 @@ class Decision:
             ],
             "cost": self.cost,
             "estimated_cost": self.estimated_cost,
+            "speculated_cost": self.speculated_cost,
             "latency_s": self.latency_s,
             "first_token_s": self.first_token_s,
             "always_target_cost": self.always_target_cost,
@@ -297,7 +305,7 @@ def _tier_line(tier: TierRecord) -> str:
         parts.append(f"{tier.signal} {_number(tier.score)} against {_number(tier.threshold)}")
         parts.append(f"semantic entropy {_number(tier.entropy)}")
     parts += [money(tier.cost), f"{tier.latency_s:.2f} s"]
-    verdict = "accepted" if tier.accepted else "deferred"
+    verdict = "accepted" if tier.accepted else "not needed" if tier.speculated else "deferred"
     return f"{tier.name}: {verdict}; " + ", ".join(part for part in parts if part)
 
 

@@ -49,6 +49,9 @@ class Member(Settings):
     samples: int = Field(default=1, ge=1, le=64)
     """How many answers to ask of it: by one request where its provider takes `n`, else by one for each; at
     temperature 1.0 unless it or the request sets temperature, top_p, top_k or min_p."""
+    initial_samples: int | None = Field(default=None, ge=1, le=64)
+    """How many of them to ask for at first; then one after the other until they leave no doubt which answer leads (95 %
+    sure by the two largest clusters), or there are `samples`. None: all at once."""
     preamble: tuple[dict[str, Any], ...] = ()
     """Messages put before the conversation, behind its system message: few-shot examples, another prompt."""
     timeout: float | None = Field(default=None, gt=0)
@@ -92,6 +95,8 @@ class Member(Settings):
     def _complete(self) -> Self:
         if not self.model.strip():
             raise ValueError("model: it is empty; give a provider id such as 'openai/gpt-5-mini'")
+        if self.initial_samples is not None and self.initial_samples > self.samples:
+            raise ValueError(f"initial_samples: {self.initial_samples} is more than samples, {self.samples}")
         if not self.name:
             object.__setattr__(self, "name", self.model)
         try:

@@ -27,6 +27,15 @@ HOW_TO_START = """no models are configured; any of these does it:
   semcascade ask --ensemble PROVIDER/A,PROVIDER/B --target PROVIDER/C "..."
   semcascade ask -c FILE "..."          or ./semcascade.toml, or SEMCASCADE_CONFIG=FILE"""
 
+
+def _number_or_word(_: click.Context, __: click.Parameter, value: str | None) -> str | float | None:
+    """Read a number of seconds, or a word; which of them is right the configuration says."""
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return value
+
+
 _OPTIONS = (
     click.option("-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE",
                  help=f"TOML or JSON file  [else: ${FILE_VARIABLE}, ./{DEFAULT_FILE}]."),
@@ -44,6 +53,10 @@ _OPTIONS = (
                  help="Fitted policy that decides, as calibrate writes it."),
     click.option("--early-exit", type=click.Choice(["answer", "verdict", "off"]),
                  help="When to stop waiting for members that can change nothing  [answer]."),
+    click.option("--speculate", callback=_number_or_word, metavar="WHEN",
+                 help="Ask the target early: always, likely, or after so many seconds  [off]."),
+    click.option("--hedge-after", callback=_number_or_word, metavar="WHEN",
+                 help="Ask a slow member once more: after so many seconds, or p95 of its own  [never]."),
     click.option("--timeout", type=float, metavar="SECONDS", help="For one attempt at one member."),
     click.option("--deadline", type=float, metavar="SECONDS", help="For the whole question."),
     click.option("--max-calls", type=int, metavar="N", help="Most requests for a question, repeated ones included."),

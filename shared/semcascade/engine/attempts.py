@@ -60,12 +60,14 @@ class Patience:
         max_retries: How often a failed attempt is repeated.
         deadline: When the whole query must be over.
         guard: Lets each attempt in, or not.
+        hedge_after: Seconds without an answer after which a whole one is asked for once more; None: never.
     """
 
     timeout: float
     max_retries: int
     deadline: Deadline
     guard: Guard
+    hedge_after: float | None = None
 
     @classmethod
     def of(cls, member: Member, config: CascadeConfig, deadline: Deadline, guard: Guard) -> Patience:
@@ -125,12 +127,14 @@ class Tally:
         costs: Of those that failed.
         in_flight: How many were being answered.
         first: The tally of the request that this answer was to come with, where that is another's.
+        second: The tally of asking once more for the same.
     """
 
     attempts: int = 0
     costs: list[float | None] = field(default_factory=list)
     in_flight: int = 0
     first: Tally | None = None
+    second: Tally | None = None
 
     @contextmanager
     def sending(self) -> Iterator[None]:

@@ -50,7 +50,8 @@ class Cascade:
         transports: Further transports, by the names that members call them.
         **settings: Settings of `CascadeConfig`: `ensemble`, `target`, `tiers`, `threshold`, `escalation_rate`,
             `similarity`, `signal`, `selection`, `timeout`, `deadline`, `max_retries`, `on_target_failure`,
-            `policy`, `log`, `unsupported`, `budget`, `on_budget`, `breaker`, `fallback`, `sticky`, `early_exit`.
+            `policy`, `log`, `unsupported`, `budget`, `on_budget`, `breaker`, `fallback`, `sticky`, `early_exit`,
+            `speculate`, `drop_slow`, `hedge_after`.
 
     Raises:
         ConfigError: If a setting is wrong; its `field` names it.

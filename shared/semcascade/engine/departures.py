@@ -49,9 +49,13 @@ def cut_short(
         usage: What the answer is likely to have taken; None where nothing speaks for it.
         latency_s: Seconds that it had had.
     """
-    estimate = _estimate(transport, member, tally, usage)
-    error = CutShortError(why, member=member.name)
-    candidate = failed(member, error, cost=total_cost([*tally.costs, estimate]), attempts=tally.attempts)
+    requests = [tally] if tally.second is None else [tally, tally.second]
+    estimate = total_cost(_estimate(transport, member, one, usage) for one in requests)
+    known = [cost for one in requests for cost in one.costs]
+    attempts = sum(one.attempts for one in requests)
+    candidate = failed(
+        member, CutShortError(why, member=member.name), cost=total_cost([*known, estimate]), attempts=attempts
+    )
     return dataclasses.replace(candidate, estimated_cost=estimate or 0.0, latency_s=latency_s)
 
 

@@ -11,13 +11,13 @@ from semcascade.config import Member
 from semcascade.deferral.outlook import Eligible, Ranks, look_out
 from semcascade.deferral.rules import Foreseeing, Leaning, Rule
 from semcascade.deferral.selection import Choice, effective_signal, priority_order
-from semcascade.engine.scoring import TierScorer, misfits
+from semcascade.engine.scoring import TierScorer, evidence_of, misfits
 from semcascade.messages import Candidate
-from semcascade.signals import Evidence, get_signal
+from semcascade.signals import Evidence, centrality, get_signal
 from semcascade.signals.bounds import Partial
 from semcascade.similarity import Comparison, Query, acompare
 
-__all__ = ["Foreseen", "Slots", "can_foresee", "can_lean", "foresee"]
+__all__ = ["Foreseen", "Slots", "can_foresee", "can_lean", "foresee", "leans_to_defer"]
 
 Slots = Sequence[tuple[Member, Candidate | None]]
 """Every answer of a tier that is there or may still come (then None), in the order of the members."""
@@ -70,6 +70,20 @@ async def foresee(scorer: TierScorer, query: Query, slots: Slots) -> Foreseen:
     ranks = _ranks(slots, finer=comparison.tiebreak is not None)
     outlook = look_out(scorer.selection, (scorer.signal, primary), partial, ranks, eligible)
     return Foreseen(_settled(scorer.rule, outlook.low, outlook.high), outlook.choice)
+
+
+async def leans_to_defer(scorer: TierScorer, query: Query, answers: Sequence[Candidate]) -> bool:
+    """Say whether these answers, were they all, would be deferred; nothing is remembered of it."""
+    comparison = await acompare(scorer.similarity, query, answers)
+    unfit = await misfits(query, answers, comparison)
+    usable = [not kind.degenerate and not why for kind, why in zip(comparison.kinds, unfit, strict=True)]
+    choice = scorer.choose(answers, comparison, centrality(comparison.matrix), usable)
+    signal = get_signal(effective_signal(scorer.signal.name, choice))
+    evidence = await evidence_of([signal], comparison, choice, answers)
+    reliability = signal.score(evidence).reliability if any(usable) else None
+    if reliability is None or not isinstance(scorer.rule, Leaning):
+        return True
+    return scorer.rule.leans_to_defer(reliability)
 
 
 def _settled(rule: Rule, low: float, high: float) -> bool | None:

@@ -31,6 +31,7 @@ class LedgerSummary:
         calls: Requests sent, those that compared answers included.
         cost: What is known to have been spent.
         estimated_cost: The part of `cost` that is an estimate: for calls that were cancelled, as nobody needed them.
+        speculated_cost: The part of `cost` that went into asking targets early, in vain.
         unpriced_queries: Queries with a call of unknown price; their known part is not in `cost`.
         compared_queries: Queries of which both the cost and the target's price are known.
         compared_cost: What those queries cost.
@@ -48,6 +49,7 @@ class LedgerSummary:
     calls: int = 0
     cost: float = 0.0
     estimated_cost: float = 0.0
+    speculated_cost: float = 0.0
     unpriced_queries: int = 0
     compared_queries: int = 0
     compared_cost: float = 0.0
@@ -90,6 +92,8 @@ class LedgerSummary:
         text = f"{self.queries} queries, {self.deferral_rate:.0%} deferred, {self.calls} calls, {money(self.cost)}"
         if self.estimated_cost:
             text += f" ({money(self.estimated_cost)} of it estimated)"
+        if self.speculated_cost:
+            text += f", {money(self.speculated_cost)} of it for targets that were not needed"
         if self.unpriced_queries:
             text += f" and {self.unpriced_queries} queries of unknown cost"
         if self.savings is not None and self.cost_ratio is not None:
@@ -152,6 +156,7 @@ class Ledger:
                 calls=was.calls + decision.calls,
                 cost=was.cost + (cost or 0.0),
                 estimated_cost=was.estimated_cost + (decision.estimated_cost if cost is not None else 0.0),
+                speculated_cost=was.speculated_cost + ((decision.speculated_cost or 0.0) if cost is not None else 0.0),
                 unpriced_queries=was.unpriced_queries + (cost is None),
                 compared_queries=was.compared_queries + compared,
                 compared_cost=was.compared_cost + (cost if cost is not None and compared else 0.0),

@@ -6,15 +6,18 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from semcascade.config import CascadeConfig, Member
 from semcascade.decision import Decision, Result, TierRecord, one_line
-from semcascade.engine.attempts import Deadline, Patience, Tally, ask, embed
+from semcascade.engine.attempts import Deadline, Patience, Tally, embed
 from semcascade.engine.guard import Guards
+from semcascade.engine.hedging import ask_hedged
+from semcascade.engine.latencies import Latencies
 from semcascade.engine.scoring import TierScorer
 from semcascade.engine.transports import Transports
 from semcascade.errors import BudgetExceededError, CascadeError, DeadlineExceededError, MemberBudgetError, MemberError
+from semcascade.haste import quantile_of
 from semcascade.messages import Candidate, Embeddings, Request
 from semcascade.transport.base import Transport
 
@@ -31,6 +34,7 @@ class Plan:
         transports: Who serves which member.
         guards: The period's caps and the members' breakers.
         notes: Who cannot answer a request, in the plan for it.
+        latencies: How long members took of late.
     """
 
     config: CascadeConfig
@@ -38,6 +42,7 @@ class Plan:
     transports: Transports
     guards: Guards
     notes: tuple[str, ...] = ()
+    latencies: Latencies = field(default_factory=Latencies)
 
     @property
     def judges(self) -> tuple[Member, ...]:
@@ -85,13 +90,20 @@ class Inquiry:
 
     def patience(self, member: Member) -> Patience:
         """Return how long and how often the member is asked."""
-        return Patience.of(member, self.config, self.deadline, self.guard)
+        patience = Patience.of(member, self.config, self.deadline, self.guard)
+        after = self.config.hedge_after
+        if isinstance(after, str):
+            after = self.plan.latencies.quantile(member, quantile_of(after))
+        return patience if after is None else replace(patience, hedge_after=after)
 
     async def ask(self, member: Member, request: Request, tally: Tally | None = None) -> Candidate:
         """Ask a member for one whole answer, within the query's deadline."""
         if id(member) in self.unready:
             return self.unready[id(member)]
-        return await ask(self.transport(member), member, request, self.patience(member), tally=tally)
+        answer = await ask_hedged(self.transport(member), member, request, self.patience(member), tally=tally)
+        if answer.ok:
+            self.plan.latencies.note(member, answer.latency_s)
+        return answer
 
     async def embed(self, member: Member, texts: Sequence[str]) -> Embeddings:
         """Ask a member for vectors, within the query's deadline."""
@@ -159,7 +171,7 @@ class Inquiry:
     def _always_target(self, answer: Candidate | None) -> float | None:
         """What the target alone costs: what was paid, else its price for the tokens of the answer."""
         last = self.records[-1] if self.records else None
-        if last is not None and last.name == self.config.tiers[-1].name:
+        if last is not None and last.name == self.config.tiers[-1].name and not last.speculated:
             return last.cost if last.accepted else None
         if answer is None or answer.usage is None:
             return None

@@ -9,6 +9,7 @@ from semcascade.config import Member
 from semcascade.decision import Decision, Result
 from semcascade.engine.query import Inquiry, Plan
 from semcascade.engine.readiness import make_ready
+from semcascade.engine.speculation import Speculation
 from semcascade.engine.sticky import Turn
 from semcascade.engine.target import TargetRun
 from semcascade.engine.tier import TierRun
@@ -51,8 +52,9 @@ class QueryRun:
             MemberError: If a member is sure to fail (no key, unknown model), before anything is spent.
         """
         with self._inquiry.recording_departure():
-            accepted = await self._cheap_tiers()
-            return accepted or await TargetRun(self._inquiry).complete()
+            async with Speculation(self._inquiry, in_pieces=False) as early:
+                accepted = await self._cheap_tiers(early)
+                return accepted or await TargetRun(self._inquiry, early).complete()
 
     async def stream(self) -> AsyncGenerator[Delta | Result, None]:
         """Yield the pieces of the one answer that is returned, and at last the result.
@@ -60,23 +62,27 @@ class QueryRun:
         An accepted answer comes in one piece; a deferred query streams the target's pieces as they come.
         """
         with self._inquiry.recording_departure():
-            accepted = await self._cheap_tiers()
-            if accepted is not None:
-                yield whole(accepted.candidate)
-                yield accepted
-                return
-            async with aclosing(TargetRun(self._inquiry).stream()) as items:
-                async for item in items:
-                    yield item
+            async with Speculation(self._inquiry, in_pieces=True) as early:
+                accepted = await self._cheap_tiers(early)
+                if accepted is None:
+                    async with aclosing(TargetRun(self._inquiry, early).stream()) as items:
+                        async for item in items:
+                            yield item
+                    return
+            yield whole(accepted.candidate)
+            yield accepted
 
-    async def _cheap_tiers(self) -> Result | None:
+    async def _cheap_tiers(self, early: Speculation) -> Result | None:
         """Ask every tier but the last; return the first accepted answer."""
         inquiry = self._inquiry
         await make_ready(inquiry)
         if inquiry.only is not None:
             return None
+        early.begin()
         for tier, scorer in zip(inquiry.config.tiers, inquiry.plan.scorers, strict=False):
-            record = await TierRun(inquiry, tier, scorer).run()
+            doubted = early if tier is inquiry.config.tiers[-2] else None
+            record = await TierRun(inquiry, tier, scorer, doubted).run()
             if record.accepted and record.chosen is not None:
+                early.drop()
                 return inquiry.answered(record.candidates[record.chosen], tier.name, record.reason)
         return None

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from semcascade.config import Member, Tier
-from semcascade.engine.attempts import Patience, Tally, ask, ask_together, with_preamble
+from semcascade.engine.attempts import Patience, Tally, ask_together, with_preamble
 from semcascade.engine.budget import Spend
+from semcascade.engine.hedging import ask_hedged
 from semcascade.errors import BadRequestError, ContentFilterError, ContextOverflowError
 from semcascade.messages import Candidate, Request
 from semcascade.transport.base import Transport
@@ -76,7 +78,9 @@ def ask_samples(
         request: What is asked.
         patience: How long and how often.
     """
-    member = slots[0].member
+    member, now = slots[0].member, time.monotonic()
+    for slot in slots:
+        slot.asked_at = now
     most = transport.most_samples(member) if member.samples > 1 else 1
     request = _drawn(request, member) if member.samples > 1 else request
     for first in range(0, len(slots), max(1, most)):
@@ -98,9 +102,11 @@ def sample_needs(transport: Transport, member: Member, request: Request, patienc
 
 def _requests(transport: Transport, member: Member) -> Iterator[tuple[int, int]]:
     """Yield for each request the number of its first sample, and how many answers it asks for."""
-    most = max(1, transport.most_samples(member))
-    for start in range(0, member.samples, most):
-        yield start, min(most, member.samples - start)
+    most, at_first = max(1, transport.most_samples(member)), member.initial_samples or member.samples
+    for start in range(0, at_first, most):
+        yield start, min(most, at_first - start)
+    for start in range(at_first, member.samples):
+        yield start, 1
 
 
 def sampling_notes(tier: Tier, request: Request) -> tuple[str, ...]:
@@ -134,7 +140,7 @@ async def _one(transport: Transport, slot: Slot, request: Request, patience: Pat
     seed = _settings(request, slot.member).get("seed")
     if isinstance(seed, int) and slot.index:
         request = _with(request, {"seed": seed + slot.index})
-    return await ask(transport, slot.member, request, patience, slot.index, slot.tally)
+    return await ask_hedged(transport, slot.member, request, patience, slot.index, slot.tally)
 
 
 async def _together(

@@ -17,7 +17,7 @@ from semcascade.deferral.selection import Choice, choose, effective_signal, prio
 from semcascade.engine.observing import aobserve
 from semcascade.errors import ConfigError, MalformedReplyError, MemberError, MemberTimeoutError
 from semcascade.messages import Candidate
-from semcascade.signals import NEEDS, Evidence, Score, Signal, centrality, get_signal
+from semcascade.signals import NEEDS, Evidence, Score, Signal, centrality, cluster_sizes, get_signal
 from semcascade.similarity import (
     Comparison,
     FloatArray,
@@ -87,6 +87,7 @@ class TierScorer:
         self.similarity: Similarity = get_similarity(tier.similarity or given.similarity)
         self._ready = False
         self._check_signal()
+        self._check_samples(tier)
         self.selection = tier.selection or given.selection
         self._priority = {member.name: member.priority for member in tier.members}
 
@@ -115,7 +116,7 @@ class TierScorer:
         fit = [not kind.degenerate and not why for kind, why in zip(comparison.kinds, unfit, strict=True)]
         usable = [one and place < len(own) for place, one in enumerate(fit)]
         judged = await self._judge(query, answers, places, comparison, usable)
-        choice = judged.choice if judged else self._choose(own, comparison, agreement, usable)
+        choice = judged.choice if judged else self.choose(own, comparison, agreement, usable)
         signal = get_signal(effective_signal(self.signal.name, choice))
         evidence = await evidence_of([signal], comparison, choice, answers)
         score = Score(judged.reliability, judged.reliability) if judged else signal.score(evidence)
@@ -129,6 +130,13 @@ class TierScorer:
             agreement=tuple(None if np.isnan(value) else float(value) for value in agreement[: len(own)]),
             entropy=get_signal("semantic_entropy").score(evidence).value,
             notes=(*_left_out(own, unfit), *self._certified()),
+        )
+
+    async def cluster_sizes(self, query: Query, answers: Sequence[Candidate]) -> tuple[int, ...]:
+        """Return how many answers mean the same, meaning by meaning."""
+        comparison = await self._compare(query, answers)
+        return cluster_sizes(
+            Evidence(comparison.matrix, same_at=comparison.same_at, clusters=comparison.clusters).labels
         )
 
     def _certified(self) -> tuple[str, ...]:
@@ -150,9 +158,10 @@ class TierScorer:
         index = list(places).index(judged.choice.index)
         return replace(judged, choice=replace(judged.choice, index=index))
 
-    def _choose(
+    def choose(
         self, own: Sequence[Candidate], comparison: Comparison, agreement: FloatArray, usable: Sequence[bool]
     ) -> Choice:
+        """Choose one of the tier's own answers."""
         return choose(
             self.selection if len(own) == len(agreement) else "primary",
             agreement,
@@ -178,6 +187,13 @@ class TierScorer:
             needed = " and ".join(NEEDS[need] for need in missing)
             message = f"{self.signal.name!r} needs {needed}; {self.similarity.name!r} gives none"
             raise ConfigError(message, field="signal")
+
+    def _check_samples(self, tier: Tier) -> None:
+        """Refuse to compare by paid requests after every sample."""
+        asks = self.similarity.remote or self.similarity.members
+        if asks and any(member.initial_samples for member in tier.members):
+            message = f"samples in turn are compared after each, and {self.similarity.name!r} asks a service each time"
+            raise ConfigError(f"{message}; take another similarity", field="initial_samples")
 
     def _decide(
         self, score: Score, comparison: Comparison, answer: Candidate, choice: Choice, usable: Sequence[bool]

@@ -11,6 +11,7 @@ from semcascade.decision import FALLBACK, Result, TierRecord
 from semcascade.engine.attempts import Tally
 from semcascade.engine.departures import LEFT, cut_short, mean_usage
 from semcascade.engine.query import Inquiry
+from semcascade.engine.speculation import Speculation
 from semcascade.engine.streams import ask_in_pieces
 from semcascade.errors import MemberBudgetError, NotAskedError
 from semcascade.member import Member
@@ -26,10 +27,11 @@ class TargetRun:
 
     Args:
         inquiry: The query.
+        early: The target's request, perhaps sent before it was known to be needed.
     """
 
-    def __init__(self, inquiry: Inquiry) -> None:
-        self._inquiry = inquiry
+    def __init__(self, inquiry: Inquiry, early: Speculation) -> None:
+        self._inquiry, self._early = inquiry, early
         self._chain = (inquiry.target,) if inquiry.only is not None else (inquiry.target, *inquiry.config.fallback)
         self._failed: list[Candidate] = []
         self._asked = time.monotonic()
@@ -43,8 +45,10 @@ class TargetRun:
             CascadeError: If there is none, and nothing may stand in.
         """
         for member in self._chain:
-            with self._recording_departure(member) as tally:
-                candidate = await self._inquiry.ask(member, self._inquiry.request, tally)
+            taken = self._takes(member)
+            with self._recording_departure(member, taken) as tally:
+                asked = self._early.answer() if taken else self._inquiry.ask(member, self._inquiry.request, tally)
+                candidate = await asked
             record = self._record(member, candidate)
             if candidate.failure is None:
                 return self._answered(record)
@@ -59,8 +63,9 @@ class TargetRun:
         begun = False
         for member in self._chain:
             candidate = None
-            with self._recording_departure(member) as tally:
-                async with aclosing(self._pieces(member, tally)) as items:
+            taken = self._takes(member)
+            with self._recording_departure(member, taken) as tally:
+                async with aclosing(self._early.pieces() if taken else self._pieces(member, tally)) as items:
                     async for item in items:
                         if isinstance(item, Candidate):
                             candidate = item
@@ -81,6 +86,10 @@ class TargetRun:
         yield whole(result.candidate)
         yield result
 
+    def _takes(self, member: Member) -> bool:
+        """Whether the member is being asked already."""
+        return member is self._chain[0] and self._early.take()
+
     async def _pieces(self, member: Member, tally: Tally) -> AsyncGenerator[Delta | Candidate, None]:
         inquiry = self._inquiry
         if id(member) in inquiry.unready:
@@ -92,8 +101,8 @@ class TargetRun:
                 yield item
 
     @contextmanager
-    def _recording_departure(self, member: Member) -> Iterator[Tally]:
-        tally = Tally()
+    def _recording_departure(self, member: Member, taken: bool) -> Iterator[Tally]:
+        tally = self._early.tally if taken else Tally()
         try:
             yield tally
         except (asyncio.CancelledError, GeneratorExit):

@@ -16,6 +16,7 @@ from semcascade.engine.fanout import FanOut
 from semcascade.engine.query import Inquiry
 from semcascade.engine.samples import sample_needs, sampling_notes
 from semcascade.engine.scoring import Scored, TierScorer
+from semcascade.engine.speculation import Speculation
 from semcascade.errors import CutShortError
 from semcascade.messages import Candidate
 from semcascade.similarity import Query, classify
@@ -30,9 +31,11 @@ class TierRun:
         inquiry: The query.
         tier: Who is asked.
         scorer: Scores their answers.
+        early: Starts the next tier when it is likely to be needed.
     """
 
-    def __init__(self, inquiry: Inquiry, tier: Tier, scorer: TierScorer) -> None:
+    def __init__(self, inquiry: Inquiry, tier: Tier, scorer: TierScorer, early: Speculation | None = None) -> None:
+        self._early = early
         self._inquiry, self._tier, self._scorer = inquiry, tier, scorer
         self._started = time.monotonic()
         unready = inquiry.unready
@@ -51,7 +54,7 @@ class TierRun:
             if refusal is not None:
                 reason = f"skipped, as a cap leaves no room: {refusal.reason}"
                 return self._keep(self._unscored(tuple(self._unready.values()), reason))
-            fan_out = FanOut(inquiry, tier, self._scorer, self._unready)
+            fan_out = FanOut(inquiry, tier, self._scorer, self._unready, self._early)
             try:
                 await fan_out.run()
             except asyncio.CancelledError:

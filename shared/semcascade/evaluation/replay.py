@@ -73,7 +73,14 @@ def _unguarded(config: CascadeConfig) -> CascadeConfig:
     Recorded answers are all there: none is left out for the time it once took.
     """
     return config.model_copy(
-        update={"budget": None, "breaker": Breaker(enabled=False), "fallback": (), "early_exit": "off"}
+        update={
+            "budget": None,
+            "breaker": Breaker(enabled=False),
+            "fallback": (),
+            "early_exit": "off",
+            "speculate": "off",
+            "drop_slow": None,
+        }
     )
 
 
