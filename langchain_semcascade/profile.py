@@ -13,7 +13,7 @@ from semcascade.model_table import known_of
 if TYPE_CHECKING:
     from semcascade.engine.cascade import Cascade
 
-__all__ = ["abilities_in", "combined_profile"]
+__all__ = ["Combined", "abilities_in", "combined_profile"]
 
 _WORDS: Mapping[Ability, str] = {
     "images": "image_inputs",
@@ -26,6 +26,10 @@ _WORDS: Mapping[Ability, str] = {
     "reasoning": "reasoning_output",
 }
 """LangChain's word for each ability."""
+
+
+class Combined(dict[str, Any]):
+    """A profile that was worked out from the members, not given: other members have another."""
 
 
 def combined_profile(cascade: Cascade) -> ModelProfile:
@@ -44,7 +48,7 @@ def combined_profile(cascade: Cascade) -> ModelProfile:
         profile["max_output_tokens"] = min(known)
     if profile:
         profile["text_inputs"] = profile["text_outputs"] = True
-    return cast("ModelProfile", profile)
+    return cast("ModelProfile", Combined(profile))
 
 
 def abilities_in(profile: Mapping[str, Any]) -> dict[Ability, bool]:

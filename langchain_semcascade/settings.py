@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_semcascade.engines import Engine
 from langchain_semcascade.members import ChatModelTransport, as_member
+from langchain_semcascade.profile import Combined
 from semcascade.config import CascadeConfig, Member, Tier, load_config
 from semcascade.transport.adoption import with_models_as_members
 from semcascade.transport.base import Transport
@@ -32,6 +33,8 @@ def normalised(data: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: If a setting is wrong; its `field` names it.
     """
     fields = _adopted(data)
+    if isinstance(fields.get("profile"), Combined):  # LangChain hands it on when it configures a model
+        del fields["profile"]
     settings = {name: fields[name] for name in SETTINGS if fields.get(name) is not None}
     config = fields.get("config")
     if isinstance(config, str | Path):

@@ -10,6 +10,7 @@ import warnings
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.globals import set_llm_cache
 from langchain_core.load import dumpd, dumps, load
 from langchain_core.messages import HumanMessage, SystemMessage, trim_messages
 from langchain_core.output_parsers import StrOutputParser
@@ -280,6 +281,34 @@ async def test_caching(scripted):
     model.temperature = 0.5
     model.invoke(ASK)
     assert len(model.transport.requests) == 9, "another question is another entry"
+
+
+async def test_the_global_cache_and_no_cache(scripted):
+    set_llm_cache(InMemoryCache())
+    try:
+        model = scripted()
+        first, again = await model.ainvoke(ASK), model.invoke(ASK)
+        assert first.text == again.text
+        assert len(model.transport.requests) == 3
+        assert again.usage_metadata["total_tokens"] == first.usage_metadata["total_tokens"]
+        scripted().invoke(ASK)
+        apart = scripted(cache=False, transport=model.transport)
+        apart.invoke(ASK)
+        assert len(model.transport.requests) == 6, "a model told to use no cache uses none"
+    finally:
+        set_llm_cache(None)
+
+
+def test_a_model_configured_otherwise_has_the_profile_of_its_members():
+    settings = {"ensemble": ["openai/gpt-5-nano", "openai/gpt-5-mini"], "target": "openai/gpt-5"}
+    other = ChatSemCascade(**settings).configurable_fields(target=ConfigurableField(id="target"))
+    model, _ = other._prepare({"configurable": {"target": "openai/my-own"}})
+    assert "max_input_tokens" not in (model.profile or {})
+    own = ChatSemCascade(**settings, profile={"tool_calling": False})
+    fixed, _ = own.configurable_fields(target=ConfigurableField(id="target"))._prepare(
+        {"configurable": {"target": "a"}}
+    )
+    assert fixed.profile == {"tool_calling": False}
 
 
 def test_two_configurations_never_share_a_cache_entry(scripted):
