@@ -8,7 +8,7 @@ from typing import TypeAlias
 from semcascade.abilities import Ability
 from semcascade.config import Member
 from semcascade.engine.transports import Transports
-from semcascade.messages import Candidate, Request, Usage
+from semcascade.messages import Candidate, Embeddings, Request, Usage
 from semcascade.transport.base import Delta, Transport, assemble
 
 __all__ = ["Ended", "Watcher", "watched"]
@@ -76,6 +76,9 @@ class _Watched(Transport):
             close = getattr(stream, "aclose", None)
             if close is not None:
                 await close()
+
+    async def embed(self, member: Member, texts: Sequence[str], *, timeout: float) -> Embeddings:
+        return await self._transport.embed(member, texts, timeout=timeout)
 
     def most_samples(self, member: Member) -> int:
         return self._transport.most_samples(member)
