@@ -84,11 +84,11 @@ class Patience:
         return most(transport, member, request, answers=answers) if self.guard.reckons else Spend.of()
 
     def waits(self, pause: float) -> bool:
-        """Say whether a pause is worth it: within the deadline, and no longer than an attempt may take.
+        """Say whether a pause is worth it: within the deadline, and no longer than an attempt or our own pauses take.
 
         A provider may ask for an hour; meanwhile others could have answered.
         """
-        return pause <= self.timeout and pause < self.deadline.remaining()
+        return pause <= max(self.timeout, _LONGEST_PAUSE_S) and pause < self.deadline.remaining()
 
     def refuse_late(self, member: Member) -> None:
         """Do not begin what there is no time for; it would be a request that nobody waits for.
