@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semcascade.deferral.features import Observation
 from semcascade.deferral.judging import decide, judge, predict
 from semcascade.deferral.policy import MAX_BYTES, Policy, QualityModel, TierPolicy
 from semcascade.deferral.tables import Curve, Tree
@@ -19,6 +20,10 @@ MODEL = {
     "features": ["f", "g"], "center": [1.0, 0.0], "scale": [2.0, 1.0],
     "qualities": {"constant": [0.1, 0.2, 0.3], "weights": [[0.1, 0.0], [0.0, 0.0], [0.0, 0.0]], "trees": [STUMP]},
 }  # fmt: skip
+
+
+def seen(question="", answers=(), **features):
+    return Observation(features, question, dict(enumerate(answers)))
 
 
 def policy(**changes):
@@ -130,22 +135,22 @@ def test_anything_is_a_policy_or_a_config_error(anything):
 
 def test_predicted_qualities_by_hand():
     model = QualityModel.model_validate(MODEL)
-    members, target = predict(model, [{"f": 3.0, "g": 1.0}, {"g": float("nan")}])
+    members, target = predict(model, [seen(f=3.0, g=1.0), seen(g=float("nan"))])
     # Row 1: f is one deviation above its mean (+0.1), g > 0.5 (right leaf); row 2: both count as average.
     np.testing.assert_allclose(members, [[0.1 + 0.1 + 0.4, 0.2 + 0.5], [0.1 + 0.1, 0.2 + 0.2]])
     np.testing.assert_allclose(target, [0.3 + 0.6, 0.3 + 0.3])
 
 
 def test_the_best_predicted_answer_is_chosen_and_its_gap_to_the_target_scored():
-    judged = judge(QualityModel.model_validate(MODEL), {"f": 1.0, "g": 1.0}, usable=[0, 1])
+    judged = judge(QualityModel.model_validate(MODEL), seen(f=1.0, g=1.0), usable=[0, 1])
     assert (judged.choice.index, judged.choice.selection) == (1, "predicted")
     assert judged.reliability == pytest.approx(0.5 + (0.7 - 0.9) / 2)
 
 
 def test_the_primary_stays_within_the_margin_and_an_answer_that_says_nothing_is_never_chosen():
     model = QualityModel.model_validate({**MODEL, "margin": 0.5})
-    assert judge(model, {"f": 1.0, "g": 1.0}, usable=[0, 1]).choice.index == 0
-    assert judge(QualityModel.model_validate(MODEL), {"f": 1.0, "g": 1.0}, usable=[0]).choice.index == 0
+    assert judge(model, seen(f=1.0, g=1.0), usable=[0, 1]).choice.index == 0
+    assert judge(QualityModel.model_validate(MODEL), seen(f=1.0, g=1.0), usable=[0]).choice.index == 0
 
 
 def test_thresholds_go_by_kind_and_length_in_their_order():

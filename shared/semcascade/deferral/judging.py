@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from semcascade.deferral.policy import QualityModel, TierPolicy
+from semcascade.deferral.examples import EXTREME
+from semcascade.deferral.features import Observation
+from semcascade.deferral.policy import QualityModel, TierPolicy, WordWeights
 from semcascade.deferral.rules import TIE, Verdict
 from semcascade.deferral.selection import Choice
 from semcascade.deferral.tables import FloatArray
+from semcascade.deferral.wording import hashed
 
-__all__ = ["Judgement", "decide", "judge", "predict"]
-
-EXTREME = 5.0
-"""Features count as no further from their mean than this many standard deviations."""
+__all__ = ["Judgement", "choose_predicted", "decide", "judge", "predict", "score_of", "standardised"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,46 +41,81 @@ class Judgement:
         return f"predicted quality {self.quality:.2f}, the target's {self.target:.2f}"
 
 
-def predict(model: QualityModel, features: Sequence[Mapping[str, float]]) -> tuple[FloatArray, FloatArray]:
+def predict(model: QualityModel, seen: Sequence[Observation]) -> tuple[FloatArray, FloatArray]:
     """Return the predicted qualities of each member's answer, (n, members), and of the target's, (n,).
 
     Features that are missing, or not finite, count as what they were on average.
     """
-    center = np.array(model.center, dtype=np.float64)
-    given = np.array([[row.get(name, np.nan) for name in model.features] for row in features], dtype=np.float64)
-    given = given.reshape(len(features), len(center))
-    table = np.where(np.isfinite(given), np.clip((given - center) / np.array(model.scale), -EXTREME, EXTREME), 0.0)
-    found = model.qualities.over(table)
+    found = model.qualities.over(standardised(model, [one.features for one in seen]))
+    if model.words is not None:
+        found += _from_words(model.words, seen, model.members)
+    if model.link == "logistic":
+        found = 1.0 / (1.0 + np.exp(-np.clip(found, -700, 700)))
     return found[:, :-1], found[:, -1]
 
 
-def judge(model: QualityModel, features: Mapping[str, float], usable: Sequence[int]) -> Judgement:
+def standardised(model: QualityModel, features: Sequence[Mapping[str, float]]) -> FloatArray:
+    """Return the features as the model's tables take them, (n, features)."""
+    given = np.array([[row.get(name, np.nan) for name in model.features] for row in features], dtype=np.float64)
+    given = given.reshape(len(features), len(model.features))
+    distance = (given - np.array(model.center)) / np.array(model.scale)
+    return np.where(np.isfinite(given), np.clip(distance, -EXTREME, EXTREME), 0.0)
+
+
+def _from_words(words: WordWeights, seen: Sequence[Observation], members: int) -> FloatArray:
+    question, answers = np.array(words.question, dtype=np.float64), np.array(words.answers, dtype=np.float64)
+    found = np.zeros((len(seen), members + 1))
+    for index, one in enumerate(seen):
+        found[index] = question @ hashed(one.question, words.buckets)
+        for place, text in one.answers.items():
+            if place < members:  # beyond are answers that were heard before
+                found[index, place] += answers @ hashed(text, words.buckets)
+    return found
+
+
+def judge(model: QualityModel, seen: Observation, usable: Sequence[int]) -> Judgement:
     """Choose among answers by their predicted quality.
 
     Args:
         model: The fitted model.
-        features: What is known of the query and its answers.
+        seen: What is known of the query and its answers.
         usable: Places, among the tier's answers, of those that say anything, at least one.
     """
-    members, target = predict(model, [features])
-    quality = members[0]
-    primary = model.primary if model.primary in usable else max(usable, key=lambda place: float(quality[place]))
-    best = max(usable, key=lambda place: (float(quality[place]), place == primary, -place))
-    place = best if quality[best] > quality[primary] + model.margin + TIE else primary
+    members, target = predict(model, [seen])
+    may = np.isin(np.arange(model.members), usable)
+    place = int(choose_predicted(model, members, may[None])[0])
     if place == model.primary:
         choice = Choice(place, "primary", "primary member's answer, predicted best")
     else:
         choice = Choice(place, "predicted", "the answer predicted best")
-    return Judgement(choice, float(quality[place]), float(target[0]), score_of(quality[place], target[0]))
+    quality = float(members[0, place])
+    return Judgement(choice, quality, float(target[0]), float(score_of(members[0, place], target[0])))
 
 
-def score_of(quality: float, target: float) -> float:
-    """Return predicted qualities as a score in [0, 1]: 1/2 where the target would do no better.
+def choose_predicted(model: QualityModel, members: FloatArray, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Return the place of the answer to return for each row: the best predicted of the usable ones.
 
-    >>> score_of(0.5, 0.9)
+    The primary's is kept unless another's lead exceeds the margin.
+
+    Args:
+        model: The fitted model.
+        members: (n, members) predicted qualities.
+        usable: (n, members) which answers may be returned, at least one in each row.
+    """
+    held = np.where(usable, members, -np.inf)
+    best = held.argmax(axis=1)
+    lead = held[np.arange(len(held)), best] - held[:, model.primary]
+    return np.where(lead > model.margin + TIE, best, model.primary)
+
+
+def score_of(quality: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
+    """Return predicted qualities as scores in [0, 1]: 1/2 where the target would do no better.
+
+    >>> float(score_of(0.5, 0.9))
     0.3
     """
-    return float(np.clip(0.5 + (quality - target) / 2, 0.0, 1.0).round(12))
+    gain = np.asarray(quality, dtype=np.float64) - np.asarray(target, dtype=np.float64)
+    return np.asarray(np.clip(0.5 + gain / 2, 0.0, 1.0).round(12), dtype=np.float64)
 
 
 def decide(policy: TierPolicy, score: float, *, kind: str, length: int) -> Verdict:

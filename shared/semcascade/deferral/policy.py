@@ -19,7 +19,7 @@ from semcascade.deferral.certificate import Certificate
 from semcascade.deferral.tables import Curve, Finite, Regression, Share, Table
 from semcascade.errors import ConfigError
 
-__all__ = ["MAX_BYTES", "Bin", "Fingerprint", "Policy", "QualityModel", "Reference", "TierPolicy"]
+__all__ = ["MAX_BYTES", "Bin", "Fingerprint", "Policy", "QualityModel", "Reference", "TierPolicy", "WordWeights"]
 
 MAX_BYTES = 16_000_000
 """No policy file is longer."""
@@ -60,6 +60,24 @@ class Reference(Table):
     """Mean quality lost against the target on these rows where accepted, if known."""
 
 
+class WordWeights(Table):
+    """Weights of hashed character n-grams, see `semcascade.deferral.wording`."""
+
+    buckets: Literal[64, 128, 256, 512, 1024, 2048, 4096]
+    question: list[list[Finite]] = Field(max_length=65)
+    """For each output of the model one for each bucket of the question."""
+    answers: list[Finite]
+    """One for each bucket of an answer, added to that answer's output."""
+
+    def fits(self, outputs: int) -> bool:
+        """Say whether the weights are for this many outputs."""
+        return (
+            len(self.question) == outputs
+            and len(self.answers) == self.buckets
+            and all(len(weights) == self.buckets for weights in self.question)
+        )
+
+
 class QualityModel(Table):
     """Predicts the quality of each member's answer and of the target's, from features of what was said.
 
@@ -73,7 +91,11 @@ class QualityModel(Table):
     """Features are centred and divided by these; one that is missing counts as its centre."""
     qualities: Regression
     """One output for each answer of the tier, in its order, and a last one for the target's."""
+    words: WordWeights | None = None
+    link: Literal["identity", "logistic"] = "identity"
+    """How sums become qualities: as they are, or by 1 / (1 + exp(-sum))."""
     primary: Annotated[int, Field(ge=0)] = 0
+    """The answer that is kept among equals; the best member's on the rows of the fit."""
     margin: Share = 0.0
 
     @model_validator(mode="after")
@@ -85,6 +107,8 @@ class QualityModel(Table):
             raise ValueError(f"center and scale need {n} numbers each, the scales greater than 0")
         if not self.qualities.fits(n):
             raise ValueError(f"qualities: its tables are not made for {n} features")
+        if self.words is not None and not self.words.fits(len(self.qualities.constant)):
+            raise ValueError("words: the weights are not made for these buckets and outputs")
         if self.primary >= self.members:
             raise ValueError("primary: there is no such member")
         return self

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from semcascade.deferral.features import describe
+from semcascade.deferral.features import Observation, describe
 from semcascade.messages import Candidate
-from semcascade.similarity import Comparison, Kind, Query, answer_text, compare, get_similarity, is_brief
+from semcascade.similarity import Comparison, FloatArray, Kind, Query, answer_text, is_brief
+from semcascade.similarity.canonical import options
+from semcascade.similarity.exact import equality, stated
 from semcascade.similarity.extract import final_answer
+from semcascade.similarity.lexical import ChrF, RougeL, TokenF1
 from semcascade.similarity.tokens import tokenize
 
 __all__ = ["aobserve", "observe"]
-
-VIEWS = ("chrf", "rouge_l", "token_f1", "exact")
-"""Measures of likeness beside the tier's own."""
 
 MAX_CHARACTERS = 20_000
 """How much of a text is looked at for its looks."""
@@ -30,10 +30,8 @@ _HEDGES = re.compile(r"\b(?:might|may|perhaps|possibly|likely|probably|unclear|n
 _ENDINGS = '.!?。！？"”)}`'
 
 
-def observe(
-    query: Query, answers: Sequence[Candidate], places: Sequence[int], comparison: Comparison
-) -> dict[str, float]:
-    """Return the features of a query and its answers.
+def observe(query: Query, answers: Sequence[Candidate], places: Sequence[int], comparison: Comparison) -> Observation:
+    """Return what a policy is shown of a query and its answers.
 
     Args:
         query: What was asked.
@@ -42,24 +40,40 @@ def observe(
         comparison: How alike they are by the tier's own similarity.
     """
     asked = set(tokenize(query.text[:MAX_CHARACTERS]))
-    views = {name: compare(get_similarity(name), query, answers).matrix for name in VIEWS}
-    views["own"] = comparison.matrix
-    views["tiebreak"] = comparison.matrix if comparison.tiebreak is None else comparison.tiebreak
+    views = _views(query, answers, comparison)
     told = [
         {**_looks(answer_text(answer), asked), **{f"is {one}": float(kind is one) for one in Kind}}
         for answer, kind in zip(answers, comparison.kinds, strict=True)
     ]
     question = {**_looks(query.text, set()), "tools": float(len(query.tools)), "asks": _asks(query.text)}
-    return describe(question, told, places, views)
+    texts = {place: answer_text(answer) for place, answer in zip(places, answers, strict=True)}
+    return Observation(describe(question, told, places, views), query.text, texts)
 
 
 async def aobserve(
     query: Query, answers: Sequence[Candidate], places: Sequence[int], comparison: Comparison
-) -> dict[str, float]:
-    """Return the features like `observe`, without holding up the event loop."""
+) -> Observation:
+    """Observe like `observe`, without holding up the event loop."""
     if is_brief(answers) and len(query.text) < MAX_CHARACTERS:
         return observe(query, answers, places, comparison)
     return await asyncio.to_thread(observe, query, answers, places, comparison)
+
+
+def _views(query: Query, answers: Sequence[Candidate], comparison: Comparison) -> dict[str, FloatArray]:
+    """Return how alike the answers are by several measures; those that say nothing are like no other."""
+    live = [index for index, kind in enumerate(comparison.kinds) if not kind.degenerate]
+    texts, offered = [answer_text(answers[index]) for index in live], options(query.text)
+    found = {
+        "own": comparison.matrix,
+        "tiebreak": comparison.matrix if comparison.tiebreak is None else comparison.tiebreak,
+        **{name: np.eye(len(answers)) for name in ("chrf", "rouge_l", "token_f1", "exact")},
+    }
+    if live:
+        places = np.ix_(live, live)
+        for similarity in (ChrF(), RougeL(), TokenF1()):
+            found[similarity.name][places] = similarity.matrix(texts)
+        found["exact"][places] = equality([stated(text, offered) for text in texts])
+    return found
 
 
 def _asks(question: str) -> float:

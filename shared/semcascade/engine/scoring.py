@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from semcascade.config import CascadeConfig, Tier
+from semcascade.config import CascadeConfig, Selection, Tier
 from semcascade.decision import total_cost
 from semcascade.deferral.judging import Judgement, decide, judge
 from semcascade.deferral.policy import TierPolicy
@@ -33,7 +33,7 @@ from semcascade.similarity import (
     standing_in,
 )
 
-__all__ = ["Scored", "TierScorer", "evidence_of", "misfits"]
+__all__ = ["Looked", "Scored", "TierScorer", "evidence_of", "misfits"]
 
 _FROM_ANSWERS = frozenset({"logprobs", "sentences"})
 """What signals may need that comes with the answers, not from comparing them."""
@@ -64,6 +64,27 @@ class Scored:
     def cost(self) -> float | None:
         """US dollars that comparing cost, or None where unknown."""
         return total_cost(call.cost for call in self.comparison.paid)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A tier's answers side by side, before anything is decided.
+
+    Attributes:
+        answers: The tier's own, then those of tiers before that a lone one is held against.
+        own: How many are the tier's own.
+        places: The place of each among all that the tier asks for; those of tiers before come behind.
+        comparison: How alike they are.
+        misfits: Why an answer cannot be read as what was asked for, or None where it can.
+        usable: Which of them may be returned.
+    """
+
+    answers: tuple[Candidate, ...]
+    own: int
+    places: tuple[int, ...]
+    comparison: Comparison
+    misfits: tuple[str | None, ...]
+    usable: tuple[bool, ...]
 
 
 class TierScorer:
@@ -108,14 +129,10 @@ class TierScorer:
             places: The place of each among all answers that the tier asks for.
             heard: Answers of tiers before that a lone answer is held against; none of them is chosen.
         """
-        answers = [*own, *heard]
-        places = [*places, *range(len(places), len(answers))]
-        comparison = await self._compare(query, answers)
+        looked = await self.look(query, own, places, heard)
+        answers, comparison, usable = looked.answers, looked.comparison, looked.usable
         agreement = centrality(comparison.matrix)
-        unfit = await misfits(query, answers, comparison)
-        fit = [not kind.degenerate and not why for kind, why in zip(comparison.kinds, unfit, strict=True)]
-        usable = [one and place < len(own) for place, one in enumerate(fit)]
-        judged = await self._judge(query, answers, places, comparison, usable)
+        judged = await self._judge(query, looked)
         choice = judged.choice if judged else self.choose(own, comparison, agreement, usable)
         signal = get_signal(effective_signal(self.signal.name, choice))
         evidence = await evidence_of([signal], comparison, choice, answers)
@@ -129,7 +146,7 @@ class TierScorer:
             comparison=comparison,
             agreement=tuple(None if np.isnan(value) else float(value) for value in agreement[: len(own)]),
             entropy=get_signal("semantic_entropy").score(evidence).value,
-            notes=(*_left_out(own, unfit), *self._certified()),
+            notes=(*_left_out(own, looked.misfits), *self._certified()),
         )
 
     async def cluster_sizes(self, query: Query, answers: Sequence[Candidate]) -> tuple[int, ...]:
@@ -142,28 +159,44 @@ class TierScorer:
     def _certified(self) -> tuple[str, ...]:
         return () if self.policy is None or self.policy.certificate is None else (str(self.policy.certificate),)
 
-    async def _judge(
-        self,
-        query: Query,
-        answers: Sequence[Candidate],
-        places: Sequence[int],
-        comparison: Comparison,
-        usable: Sequence[bool],
-    ) -> Judgement | None:
+    async def look(
+        self, query: Query, own: Sequence[Candidate], places: Sequence[int], heard: Sequence[Candidate] = ()
+    ) -> Looked:
+        """Compare answers and see which of them are of use; see `score`."""
+        answers = (*own, *heard)
+        comparison = await self._compare(query, answers)
+        unfit = await misfits(query, answers, comparison)
+        fit = [not kind.degenerate and not why for kind, why in zip(comparison.kinds, unfit, strict=True)]
+        beyond = max(places, default=-1) + 1
+        return Looked(
+            answers=answers,
+            own=len(own),
+            places=(*places, *range(beyond, beyond + len(heard))),
+            comparison=comparison,
+            misfits=tuple(unfit),
+            usable=tuple(one and index < len(own) for index, one in enumerate(fit)),
+        )
+
+    async def _judge(self, query: Query, looked: Looked) -> Judgement | None:
         """Ask the fitted model, where there is one and an answer is of use."""
-        if self.policy is None or self.policy.model is None or not any(usable):
+        if self.policy is None or self.policy.model is None or not any(looked.usable):
             return None
-        features = await aobserve(query, answers, places, comparison)
-        judged = judge(self.policy.model, features, [place for place, use in zip(places, usable, strict=True) if use])
-        index = list(places).index(judged.choice.index)
-        return replace(judged, choice=replace(judged.choice, index=index))
+        seen = await aobserve(query, looked.answers, looked.places, looked.comparison)
+        usable = [place for place, use in zip(looked.places, looked.usable, strict=True) if use]
+        judged = judge(self.policy.model, seen, usable)
+        return replace(judged, choice=replace(judged.choice, index=looked.places.index(judged.choice.index)))
 
     def choose(
-        self, own: Sequence[Candidate], comparison: Comparison, agreement: FloatArray, usable: Sequence[bool]
+        self,
+        own: Sequence[Candidate],
+        comparison: Comparison,
+        agreement: FloatArray,
+        usable: Sequence[bool],
+        selection: Selection | None = None,
     ) -> Choice:
-        """Choose one of the tier's own answers."""
+        """Choose one of the tier's own answers, by its own way unless another is given."""
         return choose(
-            self.selection if len(own) == len(agreement) else "primary",
+            (selection or self.selection) if len(own) == len(agreement) else "primary",
             agreement,
             order=priority_order([self._priority[answer.member] for answer in own]),
             usable=usable,
