@@ -243,7 +243,8 @@ async def test_a_query_that_is_left_takes_what_it_may_have_cost():
 
 
 async def test_a_stream_that_is_left_does_so_too():
-    c = cascade(SCATTER, target={"model": "t", **SHORT}, budget={"period": {"seconds": 9, "tokens": 10**5}})
+    settings = {"ensemble": ["a", "b"], "target": {"model": "t", **SHORT}}
+    c = Cascade(**settings, transport=Never(), budget={"period": {"seconds": 9, "tokens": 10**5}})
     pieces = c.astream(QUESTION, member="t")
     await anext(pieces)
     before = used(c)
