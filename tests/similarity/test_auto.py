@@ -151,6 +151,15 @@ def test_order_and_repetition_count_in_a_list(first: str, second: str):
     assert found("What does f return?", first, first.replace(" ", "  ")).matrix[0, 1] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("-x", "x"), ("-√2", "\\sqrt{2}"), ("2 - 3i", "2 + 3i"), ("(-1, 2)", "(1, 2)"), ("a > b", "a < b"), ("n!", "n")],
+)
+def test_signs_count_in_a_formula(first: str, second: str):
+    assert found("Solve it.", first, second).matrix[0, 1] < 0.5
+    assert found("Solve it.", first, f"The answer is ${first.replace(' ', '')}$.").matrix[0, 1] == 1.0
+
+
 def test_brief_answers_without_spaces_are_still_compared_by_their_words():
     assert found("日本的首都是哪里？", "东京", "日本的首都是东京。").matrix[0, 1] >= 0.7
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from datetime import date
 from fractions import Fraction
@@ -64,6 +65,27 @@ SAME = [
     ("B) Paris", "(B)"),
     ("👍", "👍"),
     ("", " "),
+    ("Option A", "(A)"),
+    ("1½", "1.5"),
+    ("2½ cups", "2.5 cups"),
+    ("10³", "10^3"),
+    ("10^3", "1000"),
+    ("10⁻³", "0.001"),
+    ("$1.5M", "$1.5 million"),
+    ("Tuesday, March 5, 2024", "2024-03-05"),
+    ("90^\\circ", "90 degrees"),
+    ("90^{\\circ}", "90°"),
+    ("\\sqrt{2}", "√2"),
+    ("-2\\pi", "-2π"),
+    ("\\textbf{(B)}\\ 5", "B"),
+    ("5 cm²", "5 cm^2"),
+    ("x²", "x^{2}"),
+    ("x + 1", "x+1"),
+    ("x = -3 or x = 2", "x=−3, x=2"),
+    ("(-1, 2)", "-1,2"),
+    ("(42)", "42"),
+    ("555-1234", "555 1234"),
+    ("semi-final", "semi final"),
 ]
 
 DIFFERENT = [
@@ -88,6 +110,28 @@ DIFFERENT = [
     ("?", "!"),
     ("not Paris", "Paris"),
     ("1,5", "15"),
+    ("Option A", "Option"),
+    ("1½", "5.5"),
+    ("10³", "103"),
+    ("$1.5M", "1.5 m"),
+    ("(5)", "-5"),
+    ("3/4", "3 4"),
+    ("-x", "x"),
+    ("-π", "π"),
+    ("∞", "-∞"),
+    ("-\\sqrt{2}", "\\sqrt{2}"),
+    ("-x + 1", "x + 1"),
+    ("2-3i", "2+3i"),
+    ("(-1, 2)", "(1, -2)"),
+    ("x = -3 or x = 2", "x = 3 or x = -2"),
+    ("(0, 1]", "[0, 1)"),
+    ("(1, 2)", "[1, 2]"),
+    ("[[1], [2]]", "[[1, 2]]"),
+    ("a > b", "a < b"),
+    ("n!", "n"),
+    ("f'(x)", "f(x)"),
+    ("x²", "x2"),
+    ("5 m²", "5 m³"),
 ]
 
 
@@ -101,6 +145,18 @@ def test_the_same(first: str, second: str):
 def test_not_the_same(first: str, second: str):
     assert not canonical(first).same(canonical(second))
     assert not canonical(second).same(canonical(first))
+
+
+@pytest.mark.parametrize("sign", ["or ", "1", "x", "-", "((", "\\sqrt{", "ab ", "1,"])
+def test_what_is_no_formula_is_told_quickly(sign: str):
+    started = time.process_time()
+    canonical(sign * (180 // len(sign)) + "#")
+    assert time.process_time() - started < 0.2
+
+
+@given(st.text("0123456789xyzπ√-+*/^=<>()[]{}!,.'| ", max_size=30))
+def test_a_formula_states_what_it_states(text: str):
+    assert canonical(text).same(canonical(f" {text} "))
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
@@ -178,6 +234,7 @@ def test_invisible_characters_and_nested_markup():
     [
         ("Adding up: 3 + 4 = 7.\n\n**42**", "42"),
         ("The answer is 42.", "42"),
+        ("The answer is **42** apples.", "42 apples"),
         ("The answer is: 3.5 because of this.", "3.5"),
         ("so we get \\boxed{42}", "42"),
         ("\\boxed{\\frac{1}{2}} is right", "\\frac{1}{2}"),

@@ -152,7 +152,7 @@ def _number_within(first: _View, second: _View) -> float:
     bare, other = (second, first) if first.form is not None and first.form.words else (first, second)
     if bare.form is None or other.form is None or bare.form.quantity is None:
         return 0.0
-    numbers = [word for word in other.form.text.split() if word[0].isdigit()]
+    numbers = [word for word in other.form.text.split() if word.lstrip("-")[:1].isdigit()]
     return CONTAINED if numbers == [bare.form.text] else 0.0
 
 

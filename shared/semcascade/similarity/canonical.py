@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from semcascade.similarity.formulas import formula, plain_latex, raised, within
 from semcascade.similarity.numbers import Quantity, parse_date, parse_number, parse_quantity
 
 __all__ = ["Form", "canonical", "options", "parse_number", "stance", "strip_markup"]
@@ -23,11 +24,13 @@ _YES = frozenset(
 )
 _NO = frozenset({"no", "nope", "nein", "non", "não", "nie", "нет", "いいえ", "否", "不", "不是", "아니요"})
 _ARTICLES = frozenset({"a", "an", "the"})
-_QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "`": "'", "´": "'"})
+_QUOTES = str.maketrans(
+    {"−": "-", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "`": "'", "´": "'"}
+)
 _LATEX_WRAPPER = re.compile(r"\\(?:boxed|fbox|text|textbf|mathrm|mathbf|mathit|operatorname|left|right)\b\s*")
 _LATEX_MATH = re.compile(r"^\\[(\[](.*)\\[)\]]$|^\$\$?([^$]*[^$\d\s][^$]*|[^$]+)\$\$?$", re.DOTALL)
 _OPTION = re.compile(
-    r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([a-jA-J])[).:]?|(?:option|choice)\s+([a-jA-J])\b[).:]?.*"
+    r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([a-j])[).:]?|(?:option|choice)\s+([a-j])\b[).:]?.*", re.IGNORECASE
 )
 _LETTERED = re.compile(r"\(?([a-jA-J])\)[.:]?\s+(\S.*)")
 _NAMED = re.compile(r"(?<![\w'])([B-HJ])(?![\w'])")
@@ -43,22 +46,27 @@ class Form:
     """What an answer states.
 
     Attributes:
-        text: The canonical text; equal for answers that state the same, unless both are quantities.
+        text: The canonical text; equal for answers that state the same, unless they are quantities.
         quantity: The number with its unit that the answer is, or None.
         day: The day that the answer is, or None.
         words: Whether it is neither a quantity, a date, yes or no, nor an option; then another wording may mean it.
+        brackets: The brackets around all of it, "" where there are none; those who leave them out mean any.
     """
 
     text: str
     quantity: Quantity | None = None
     words: bool = False
     day: date | None = None
+    brackets: str = ""
 
     def same(self, other: Form) -> bool:
         """Whether both state the same."""
         if self.quantity is not None and other.quantity is not None:
             return self.quantity.same(other.quantity)
-        return self.text == other.text
+        if self.quantity is not None or other.quantity is not None:
+            return False
+        bracketed = {self.brackets, other.brackets} - {""}
+        return self.text == other.text and len(bracketed) < 2
 
 
 def canonical(text: str, offered: Mapping[str, str] | None = None) -> Form:
@@ -88,13 +96,14 @@ def canonical(text: str, offered: Mapping[str, str] | None = None) -> Form:
         return Form("yes" if bare in _YES else "no")
     if (day := parse_date(bare)) is not None:
         return Form(day.isoformat(), day=day)
-    if (quantity := parse_quantity(bare)) is not None:
+    if (quantity := parse_quantity(within(bare))) is not None:
         return Form(_words(folded), quantity)
     words = _words(folded)
     for letter, option in (offered or {}).items():
         if words == option:
             return Form(f"option {letter}")
-    return Form(words, words=True)
+    brackets = folded[0] + folded[-1] if within(folded) != folded else ""
+    return Form(formula(folded) or words, words=True, brackets=brackets)
 
 
 def stance(text: str) -> str | None:
@@ -128,7 +137,7 @@ def strip_markup(text: str) -> str:
     >>> strip_markup("**Paris**\u200b")
     'Paris'
     """
-    text = unicodedata.normalize("NFKC", text.replace("⁄", "/")).translate(_QUOTES)
+    text = unicodedata.normalize("NFKC", raised(text.replace("⁄", "/"))).translate(_QUOTES).replace("⁄", "/")
     text = "".join(character for character in text if unicodedata.category(character) != "Cf").strip()
     for _ in range(MAX_LAYERS):
         before = text
@@ -136,7 +145,7 @@ def strip_markup(text: str) -> str:
         for mark in ("***", "**", "__", "*", "_", "'", '"'):
             if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
                 text = text[len(mark) : -len(mark)].strip()
-        text = _LATEX_WRAPPER.sub("", text)
+        text = _LATEX_WRAPPER.sub("", plain_latex(text))
         text = _LATEX_MATH.sub(lambda match: match.group(1) or match.group(2) or "", text).strip()
         if text.startswith("{") and text.endswith("}") and "\\" not in text and ":" not in text:
             text = text[1:-1].strip()

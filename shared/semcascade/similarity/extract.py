@@ -160,7 +160,7 @@ def final_answer(text: str) -> str | None:
     for find in (_boxed, _json_answer, _marked, _bold, _equation, _conclusion):
         found = find(text)
         if found is not None:
-            found = found.strip().strip("*_`").strip().rstrip(".。,;")
+            found = _BOLD.sub(r"\2", found).strip().strip("*_`").strip().rstrip(".。,;")
             # Only a JSON field can say that the answer is the empty text.
             if len(found) <= MAX_FINAL_ANSWER and (found or find is _json_answer):
                 return found

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 
 from semcascade.similarity.canonical import canonical, strip_markup
+from semcascade.similarity.formulas import formula
 from semcascade.similarity.tokens import tokenize
 
 __all__ = ["CONFLICTING", "CONTAINED", "NEGATIONS", "asked_words", "focus", "focus_alike"]
@@ -62,8 +63,8 @@ def asked_words(question: str) -> frozenset[str]:
 def focus(text: str, asked: Collection[str]) -> frozenset[str] | None:
     """Return the words of a brief answer that are neither the question's nor empty; None for other answers.
 
-    An answer that only repeats words of the question keeps them, and every answer its yes, no and not. A list or
-    another bracketed value has no such words: there order and repetition count too.
+    An answer that only repeats words of the question keeps them, and every answer its yes, no and not. A list,
+    another bracketed value or a formula has no such words: there order, repetition and signs count too.
 
     "X, not Y" says X.
 
@@ -84,8 +85,10 @@ def focus(text: str, asked: Collection[str]) -> frozenset[str] | None:
 def _is_value(text: str, words: list[str]) -> bool:
     bare = strip_markup(text)
     bracketed = bare[:1] in _OPENING and bare[-1:] == _OPENING[bare[0]]
-    return bracketed or (
-        len(words) > 1 and all(word.isdigit() or (word.isascii() and len(word) == 1) for word in words)
+    return (
+        bracketed
+        or formula(bare.casefold()) is not None
+        or (len(words) > 1 and all(word.isdigit() or (word.isascii() and len(word) == 1) for word in words))
     )
 
 

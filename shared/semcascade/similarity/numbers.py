@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 
+from semcascade.similarity.formulas import raised
+
 __all__ = ["Quantity", "parse_date", "parse_number", "parse_quantity"]
 
 _SMALL = {
@@ -19,17 +21,19 @@ _TENS = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
 }  # fmt: skip
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_MONEY_SCALES = {"k": 10**3, "m": 10**6, "mn": 10**6, "b": 10**9, "bn": 10**9}
 
 _DIGITS = r"(?:\d{1,3}(?:[,\u00a0\u2009\u202f' ]\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 _PLAIN = re.compile(
     rf"([-+]?)({_DIGITS})(?:e([-+]?\d{{1,3}})|\s?(?:[x*×·]|\\times|\\cdot)\s?10\^?\{{?([-+]?\d{{1,3}})\}}?)?"
 )
+_POWER = re.compile(r"([-+]?)(\d{1,4})\^(?:\{([-+]?\d{1,2})\}|([-+]?\d{1,2}))")
 _FRACTION = re.compile(rf"([-+]?)(?:(\d+)\s+)?({_DIGITS})\s?/\s?({_DIGITS})")
 _LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}")
 _CURRENCY = {"$": "dollar", "us$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
 _QUANTITY = re.compile(
     rf"(?P<sign>[-+]?)\s?(?P<currency>us\$|[$€£¥₹])?\s?(?P<number>.*?\d[\d.,]*)"
-    rf"(?:\s?(?P<scale>{'|'.join(_SCALES)})s?)?(?:\s?(?P<unit>[%°€$£¥]?[^\W\d_]*(?:[ /][^\W\d_]+){{0,2}}[²³]?))?"
+    rf"(?:\s?(?P<scale>{'|'.join(_SCALES)})s?)?(?:\s?(?P<unit>[%°€$£¥]?[^\W\d_]*(?:[ /][^\W\d_]+){{0,2}}(?:\^[23])?))?"
 )
 _UNITS = {
     alias: unit
@@ -49,7 +53,7 @@ _UNITS = {
     "celsius": "°c", "degree celsius": "°c", "degrees celsius": "°c", "°f": "°f", "fahrenheit": "°f",
     "degree fahrenheit": "°f", "degrees fahrenheit": "°f", "miles per hour": "mph", "km per hour": "km/h",
     "kilometers per hour": "km/h", "kilometres per hour": "km/h",
-    "m²": "m²", "square meters": "m²", "square metres": "m²",
+    "square meters": "m^2", "square metres": "m^2", "square meter": "m^2", "square metre": "m^2",
 }  # fmt: skip
 _MONTH_NAMES = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
@@ -58,6 +62,7 @@ _MONTH_NAMES = (
 _MONTHS = {name[:size]: month for month, name in enumerate(_MONTH_NAMES, start=1) for size in (3, len(name))}
 _MONTHS["sept"] = 9
 _MONTH = rf"({'|'.join(sorted(_MONTHS, key=len, reverse=True))})\.?"
+_WEEKDAY = re.compile(r"^(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?|(?:mon|tue|wed|thu|fri|sat|sun)[,.]) ")
 _DATES = (
     (re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})"), "ymd"),
     (re.compile(r"(\d{4})年(\d{1,2})月(\d{1,2})日"), "ymd"),
@@ -109,6 +114,9 @@ def parse_number(text: str) -> Fraction | None:
         sign, digits, exponent, power = match.groups()
         value = _value(digits) * Fraction(10) ** int(exponent or power or 0)
         return -value if sign == "-" else value
+    if (match := _POWER.fullmatch(text)) and int(match[2]):
+        value = Fraction(int(match[2])) ** int(match[3] or match[4])
+        return -value if match[1] == "-" else value
     if match := _FRACTION.fullmatch(text):
         sign, whole, top, bottom = match.groups()
         if _value(bottom) == 0:
@@ -136,8 +144,11 @@ def parse_quantity(text: str) -> Quantity | None:
     number = parse_number(match["number"].strip())
     if number is None:
         return None
-    value = number * _SCALES.get(match["scale"] or "", 1) * (-1 if match["sign"] == "-" else 1)
-    return Quantity(value, _unit(match["unit"] or "") or _CURRENCY.get(match["currency"] or "", ""))
+    unit, currency = match["unit"] or "", _CURRENCY.get(match["currency"] or "", "")
+    # "m" is a metre, but not of dollars.
+    scale = _SCALES.get(match["scale"] or "", _MONEY_SCALES.get(unit, 1) if currency else 1)
+    value = number * scale * (-1 if match["sign"] == "-" else 1)
+    return Quantity(value, currency if currency and unit in _MONEY_SCALES else _unit(unit) or currency)
 
 
 def parse_date(text: str) -> date | None:
@@ -148,7 +159,7 @@ def parse_date(text: str) -> date | None:
     >>> parse_date("03/04/2024") is None
     True
     """
-    text = " ".join(text.lower().split())
+    text = _WEEKDAY.sub("", " ".join(text.lower().split()))
     for pattern, order in _DATES:
         if match := pattern.fullmatch(text):
             return _day(match.groups(), order)
@@ -171,7 +182,7 @@ def _day(parts: tuple[str, ...], order: str) -> date | None:
 
 def _ascii_number(text: str) -> str:
     """Lower the case, write digits and minus signs in ASCII, resolve LaTeX fractions and spacing."""
-    text = unicodedata.normalize("NFKC", text.replace("⁄", "/")).strip().lower()
+    text = unicodedata.normalize("NFKC", raised(text.replace("⁄", "/"))).strip().lower()
     text = text.replace("−", "-").replace("–", "-").replace("⁄", "/").replace("\\%", "%").replace("\\$", "$")
     text = text.replace("{,}", ",").replace("\\!", "").replace("\\,", " ")
     text = _LATEX_FRACTION.sub(r"\1/\2", text)
