@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from semcascade.config import CascadeConfig
+from semcascade.locks import ForkLock
 from semcascade.transport.base import Transport
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Engines:
 
     def __init__(self) -> None:
         self._made: list[Engine] = []
-        self._guard = threading.Lock()
+        self._guard = ForkLock()
 
     def of(
         self, config: CascadeConfig, transport: Transport | None, transports: Mapping[str, Transport] | None

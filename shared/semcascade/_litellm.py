@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["close_clients", "finish_logging", "litellm", "not_reported_itself", "part_of_a_call"]
+__all__ = ["close_clients", "finish_logging", "litellm", "not_reported_itself", "part_of_a_call", "was_imported"]
 
 _ENVIRONMENT = {
     # Without it the import fetches a price table from the network and waits for it.
@@ -19,6 +19,9 @@ _ENVIRONMENT = {
     # Without it the import reads a .env file from wherever the user happens to be.
     "LITELLM_MODE": "PRODUCTION",
 }
+
+_NO_NAME = "_no_name_of_litellm"
+"""The first name that it must look for lets LiteLLM register what it does at exit, before which `EngineLoop` ends."""
 
 
 @functools.cache
@@ -28,13 +31,15 @@ def litellm() -> Any:
     The variables that its import looks at are set unless the user has set them. Where the user imported LiteLLM
     before, all stays as it is.
     """
-    if "litellm" in sys.modules:
-        return importlib.import_module("litellm")
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    known = "litellm" in sys.modules
+    if not known:
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
     module: Any = importlib.import_module("litellm")
-    module.suppress_debug_info = True
-    module.telemetry = False
+    if not known:
+        module.suppress_debug_info = True
+        module.telemetry = False
+    getattr(module, _NO_NAME, None)
     return module
 
 
@@ -64,6 +69,11 @@ def not_reported_itself() -> dict[str, bool]:
 
 def _mark() -> Any:
     return getattr(sys.modules.get("litellm._internal_context"), "is_internal_call", None)
+
+
+def was_imported() -> bool:
+    """Say whether LiteLLM is there, all of it, and has registered what it does at exit."""
+    return litellm.cache_info().currsize > 0
 
 
 async def finish_logging() -> None:

@@ -1,13 +1,19 @@
-"""A lock that a forked process finds open."""
+"""Locks, and what would hold one, that a forked process finds open."""
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import weakref
-from typing import ClassVar, Self
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, ClassVar, Self, TypeVar
 
-__all__ = ["ForkLock"]
+__all__ = ["ForkLock", "cached_property"]
+
+
+T = TypeVar("T")
 
 
 class ForkLock:
@@ -41,3 +47,11 @@ class ForkLock:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=ForkLock._open_all)
+
+
+class cached_property(functools.cached_property[T]):  # noqa: N801 - as what it stands in for
+    """`functools.cached_property` without the lock that it has before Python 3.12; two threads may both compute it."""
+
+    def __init__(self, func: Callable[[Any], T]) -> None:
+        super().__init__(func)
+        self.lock = nullcontext()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import difflib
 import pkgutil
-import threading
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from semcascade.errors import ConfigError
+from semcascade.locks import ForkLock
 
 __all__ = ["Registry"]
 
@@ -36,7 +36,7 @@ class Registry(Generic[T]):
         self.field, self.group = field, group
         self._builtin = dict(builtin)
         self._registered: dict[str, T] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def register(self, name: str, item: T) -> None:
         """Make `item` known under `name` in this process.

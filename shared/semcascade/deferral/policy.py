@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -18,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from semcascade.deferral.certificate import Certificate
 from semcascade.deferral.tables import Curve, Finite, Regression, Share, Table
 from semcascade.errors import ConfigError
+from semcascade.locks import cached_property
 
 __all__ = ["MAX_BYTES", "Bin", "Fingerprint", "Policy", "QualityModel", "Reference", "TierPolicy", "WordWeights"]
 

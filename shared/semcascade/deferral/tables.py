@@ -5,12 +5,13 @@ Nothing here is code: a curve is a list of points, a regression a list of weight
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Annotated, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from semcascade.locks import cached_property
 
 __all__ = ["Curve", "Finite", "FloatArray", "Regression", "Share", "Table", "Tree"]
 

@@ -11,20 +11,27 @@ import atexit
 import concurrent.futures
 import os
 import queue
-import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import aclosing, suppress
 from typing import Any, ClassVar, TypeVar
 
-from semcascade._litellm import close_clients, finish_logging
+from semcascade._litellm import close_clients, finish_logging, was_imported
 from semcascade.errors import SemcascadeError
+from semcascade.locks import ForkLock
 
-__all__ = ["EngineLoop"]
+__all__ = ["ENDING", "EngineLoop", "is_ending"]
 
 T = TypeVar("T")
 
 _SHUTDOWN_S = 3.0
+
+ENDING = "the interpreter is shutting down; let the main thread wait for those that ask"
+
+
+def is_ending() -> bool:
+    """Say whether the main thread is over: no thread pool takes work any more."""
+    return not threading.main_thread().is_alive()
 
 
 class _End:
@@ -38,11 +45,11 @@ class EngineLoop:
     """An event loop in a daemon thread."""
 
     _shared: ClassVar[EngineLoop | None] = None
-    _guard: ClassVar[threading.Lock] = threading.Lock()
+    _guard: ClassVar[ForkLock] = ForkLock()
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self._ends_first = False
+        self._ends_first = self._closing = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="semcascade", daemon=True)
         self._thread.start()
@@ -55,15 +62,15 @@ class EngineLoop:
             if current is None or current._pid != os.getpid() or not current._thread.is_alive():
                 current = cls._shared = EngineLoop()
                 atexit.register(current.close)
-            current._end_before_litellm()
+            current.end_before_litellm()
             return current
 
-    def _end_before_litellm(self) -> None:
+    def end_before_litellm(self) -> None:
         """Close before LiteLLM's own work at exit, which would run what this loop is still running.
 
         What was registered last comes first, and LiteLLM registers when it is imported, in the first query.
         """
-        if not self._ends_first and "litellm" in sys.modules:
+        if not self._ends_first and was_imported():
             atexit.unregister(self.close)
             atexit.register(self.close)
             self._ends_first = True
@@ -78,20 +85,23 @@ class EngineLoop:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            if self._closing:
+                raise SemcascadeError(ENDING) from None
+            raise
+        except RuntimeError as error:
+            if is_ending():
+                raise SemcascadeError(ENDING) from error
+            raise
         except BaseException:
             future.cancel()
             raise
-        finally:
-            self._end_before_litellm()
 
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine from asynchronous code on another loop; cancelling the caller cancels it."""
         if self._on_own_thread():
             return await work
-        try:
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-        finally:
-            self._end_before_litellm()
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def iterate(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """Iterate from synchronous code; closing the iterator closes the generator."""
@@ -133,6 +143,7 @@ class EngineLoop:
         """Cancel what still runs, close clients, end the thread; never waits longer than a few seconds."""
         if self._pid != os.getpid() or not self._thread.is_alive():
             return
+        self._closing = True
         with suppress(concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
             asyncio.run_coroutine_threadsafe(self._wind_up(), self._loop).result(_SHUTDOWN_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -140,13 +151,17 @@ class EngineLoop:
 
     async def _wind_up(self) -> None:
         await finish_logging()
-        running = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        running = _other_tasks()
         for task in running:
-            task.cancel()
+            if not _closes_a_generator(task):
+                task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         # LiteLLM's clients are the process's: closed with one cascade, they would be missing to all others.
         await asyncio.gather(close_clients(), return_exceptions=True)
         await self._loop.shutdown_asyncgens()
+        while left := _other_tasks():  # generators that were dropped, at their last words
+            await asyncio.wait(left)
+        await asyncio.sleep(0)  # sockets are closed one turn of the loop after their transports
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -168,15 +183,25 @@ class EngineLoop:
             )
 
 
+def _other_tasks() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+def _closes_a_generator(task: asyncio.Task[Any]) -> bool:
+    """Whether the loop itself closes a generator that nobody holds any more; cancelled, that stays half open."""
+    return type(task.get_coro()).__name__ in {"async_generator_athrow", "async_generator_asend"}
+
+
 async def _feed(items: AsyncGenerator[T, None], put: Callable[[T | _End], None]) -> None:
     try:
         async with aclosing(items):
             async for item in items:
                 put(item)
-    except BaseException as error:
+    except asyncio.CancelledError:
+        put(_End(asyncio.CancelledError()))  # one without frames: connections in them must end on this thread
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is raised where the items are awaited
         put(_End(error))
-        if isinstance(error, asyncio.CancelledError):
-            raise
     else:
         put(_End())
 

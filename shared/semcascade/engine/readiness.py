@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 
 from semcascade.engine.attempts import Deadline, as_member_error, failed
+from semcascade.engine.loop import ENDING, EngineLoop, is_ending
 from semcascade.engine.query import Inquiry
 from semcascade.errors import DeadlineExceededError, SemcascadeError
 from semcascade.redaction import redact
@@ -27,6 +28,7 @@ async def make_ready(inquiry: Inquiry) -> None:
     errors = await asyncio.gather(
         *(_in_time(inquiry.transport(member).prepare(member), member.name, deadline) for member in members)
     )
+    EngineLoop.shared().end_before_litellm()  # which may have been imported just now
     for member, error in zip(members, errors, strict=True):
         if error is None:
             inquiry.transport(member).check(member)
@@ -51,7 +53,8 @@ async def _in_time(preparing: Awaitable[None], name: str, deadline: Deadline) ->
     except SemcascadeError as error:
         return error
     except Exception as error:  # noqa: BLE001 - one's own transport may raise anything; the query goes on
-        unready = SemcascadeError(f"{name} could not be made ready: {redact(str(error) or type(error).__name__)}")
+        why = ENDING if is_ending() else redact(str(error) or type(error).__name__)
+        unready = SemcascadeError(f"{name} could not be made ready: {why}")
         unready.__cause__ = error
         return unready
     return None

@@ -80,6 +80,7 @@ def _unguarded(config: CascadeConfig) -> CascadeConfig:
             "early_exit": "off",
             "speculate": "off",
             "drop_slow": None,
+            "sticky": False,
         }
     )
 

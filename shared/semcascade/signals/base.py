@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from semcascade.clusters import complete_link
+from semcascade.locks import cached_property
 
 __all__ = ["NEEDS", "Evidence", "FloatArray", "Score", "Signal"]
 

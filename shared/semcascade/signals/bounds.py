@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from semcascade.locks import cached_property
 from semcascade.signals.base import Evidence, FloatArray, Signal
 
 __all__ = ["MOST_MISSING", "UNDEFINED", "Partial", "bounds", "foreseeable"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import OrderedDict
 from typing import Generic, TypeVar
+
+from semcascade.locks import ForkLock
 
 __all__ = ["TextCache"]
 
@@ -27,7 +28,7 @@ class TextCache(Generic[V]):
     def __init__(self, size: int) -> None:
         self._size = size
         self._kept: OrderedDict[bytes, V] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def get(self, *texts: str) -> V | None:
         """Return what is known of the texts."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import re
-import threading
 import warnings
 from collections.abc import Mapping
 from typing import Any
+
+from semcascade.locks import ForkLock
 
 __all__ = ["as_json", "code_of", "final_answer", "is_code", "parse_python", "without_thoughts"]
 
@@ -22,7 +23,7 @@ MAX_CODE = 100_000
 """Longer code is compared by its tokens only."""
 
 # Filters of warnings belong to the whole process; two threads that change them at once would not restore them.
-_WARNINGS = threading.Lock()
+_WARNINGS = ForkLock()
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL | re.MULTILINE)
 _THOUGHTS = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.DOTALL)
