@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -30,12 +31,14 @@ from semcascade.messages import Candidate, ToolCall, Usage
 from semcascade.redaction import redact, without_secrets
 
 __all__ = [
-    "FORMAT", "Header", "Object", "answer_from", "answer_to", "answers_from", "journal_of", "json_line", "object_of",
-    "read_header", "read_lines", "read_objects", "text_of", "texts",
+    "FORMAT", "Header", "Object", "amount_of", "answer_from", "answer_to", "answers_from", "journal_of", "json_line",
+    "object_of", "read_header", "read_lines", "read_objects", "shortened", "text_of", "texts",
 ]  # fmt: skip
 
 FORMAT = 1
 """Version of the run form."""
+
+_ASK_JSONL = "; is this JSONL, one object a line?"
 
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes of one line; more is no row, and would fill the memory."""
@@ -171,18 +174,49 @@ def answer_from(member: str, data: Any, where: str) -> Candidate:
         raise InputError(f"the answer of {member!r} is a {type(data).__name__}, not a mapping", field=where)
     wrong = next((key for key, kinds in _KINDS.items() if key in data and not _is(data[key], kinds)), None)
     if wrong is not None:
-        raise InputError(f"{wrong!r} in the answer of {member!r} is wrong: {_short(data[wrong])}", field=where)
+        raise InputError(f"{wrong!r} in the answer of {member!r} is wrong: {shortened(data[wrong])}", field=where)
     try:
         return Candidate(
             member=member,
             **{key: data.get(key, default) for key, default in _PLAIN.items()},
-            tool_calls=tuple(ToolCall(**call) for call in data.get("tool_calls", ())),
-            usage=Usage(**data["usage"]) if data.get("usage") is not None else None,
+            tool_calls=tuple(_call_from(call) for call in data.get("tool_calls", ())),
+            usage=_usage_from(data["usage"]) if data.get("usage") is not None else None,
             logprobs=tuple(map(float, data["logprobs"])) if data.get("logprobs") is not None else None,
             failure=_failure(member, data["failure"]) if data.get("failure") is not None else None,
         )
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise InputError(f"the answer of {member!r} is not of the run form: {error}", field=where) from None
+
+
+def _call_from(data: Any) -> ToolCall:
+    call = ToolCall(**data)
+    if not all(isinstance(part, str) for part in (call.name, call.arguments, call.id)):
+        raise TypeError("name, arguments and id of a tool call are texts, the arguments a JSON text")
+    return call
+
+
+def _usage_from(data: Mapping[str, Any]) -> Usage:
+    usage = Usage(**data)
+    for name, tokens in asdict(usage).items():
+        if not isinstance(tokens, int):
+            raise TypeError(f"{name} is not a whole number: {shortened(tokens)}")
+        amount_of(tokens)
+    return usage
+
+
+def amount_of(value: object) -> float:
+    """Return a number that is neither negative nor beyond all bounds, as a float.
+
+    Raises:
+        ValueError: If it is none.
+
+    >>> amount_of(3)
+    3.0
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= sys.float_info.max:  # type: ignore[operator]
+        raise ValueError(f"not a number from 0 up: {shortened(value)}")
+    return float(value)  # type: ignore[arg-type]
 
 
 def answers_from(member: str, data: Any, where: str) -> tuple[Candidate, ...]:
@@ -228,14 +262,19 @@ def _failure(member: str, data: Mapping[str, Any]) -> MemberError:
 def _is(value: object, kinds: tuple[type, ...]) -> bool:
     if isinstance(value, bool):
         return bool in kinds
-    return isinstance(value, kinds) and not (isinstance(value, float) and not math.isfinite(value))
+    return isinstance(value, kinds) and not (isinstance(value, int | float) and not 0 <= value <= sys.float_info.max)
 
 
 def _are_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _short(value: object) -> str:
+def shortened(value: object) -> str:
+    """Return how a value is written, cut where it is long.
+
+    >>> shortened("a" * 100)
+    "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…"
+    """
     text = repr(value)
     return text if len(text) <= 60 else text[:59] + "…"
 
@@ -295,14 +334,15 @@ def object_of(line: bytes, where: str, *, first: bool = False) -> Object:
         InputError: If it is no JSON object in UTF-8.
     """
     if len(line) > LONGEST_LINE:
-        raise InputError(f"is longer than {LONGEST_LINE // 2**20} MB; is this JSONL, one object a line?", field=where)
+        raise InputError(f"is longer than {LONGEST_LINE // 2**20} MB{_ASK_JSONL}", field=where)
     text = text_of(line, where, first=first)
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"is not JSON: {error}", field=where) from None
+        raise InputError(f"is not JSON: {error}{_ASK_JSONL if first else ''}", field=where) from None
     if not isinstance(data, dict):
-        raise InputError(f"expected an object, got a {type(data).__name__}", field=where)
+        wrong = f"expected an object, got a {type(data).__name__}{_ASK_JSONL if first else ''}"
+        raise InputError(wrong, field=where)
     return data
 
 

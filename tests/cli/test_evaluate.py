@@ -1,6 +1,7 @@
 """`semcascade evaluate`."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -27,7 +28,8 @@ def data(tmp_path):
 def run(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "semcascade", "evaluate", *map(str, arguments)],
-        capture_output=True, text=True, check=False, env={"PATH": "", "NO_COLOR": "1", "COLUMNS": "140"},
+        capture_output=True, text=True, check=False,
+        env={"PATH": "", "PYTHONPATH": os.pathsep.join(sys.path), "NO_COLOR": "1", "COLUMNS": "140"},
     )  # fmt: skip
 
 
@@ -55,6 +57,22 @@ def test_several_files_make_one_table_and_names_are_plain_text(data, tmp_path):
         data.name,
         other.name,
     }
+
+
+def test_files_of_one_name_are_told_apart(data, tmp_path):
+    other = tmp_path / "more" / data.name
+    other.parent.mkdir()
+    other.write_bytes(data.read_bytes())
+    done = run(data, other, "--ensemble", "a,b", "--target", "t", "--json", "-")
+    assert set(json.loads(done.stdout)) == {str(data), str(other)}
+
+
+def test_what_is_read_is_not_written_over(data):
+    kept = data.read_bytes()
+    done = run(data, "--ensemble", "a,b", "--target", "t", "--json", data.parent / "." / data.name)
+    assert done.returncode == 2
+    assert "write to another file" in done.stderr
+    assert data.read_bytes() == kept
 
 
 def test_the_table_says_what_the_cascade_does_as_it_is_set(data):
@@ -120,6 +138,8 @@ def test_a_run_says_itself_who_answered(tmp_path):
         (("--ensemble", "a,b", "--target", "t", "--signal", "agrement"), "agreement"),
         (("--ensemble", "a,b", "--target", "t", "--json", "/nowhere/at/all.json"), "cannot write"),
         (("--ensemble", "a,b", "--target", "t", "--target-cost", "0"), "--target-cost"),
+        (("--ensemble", "a,b", "--target", "t", "--target-cost", "nan"), "target_cost"),
+        (("--ensemble", "a,b", "--target", "t", "--member-cost", "inf"), "member_cost"),
     ],
 )
 def test_bad_usage_exits_with_2_and_says_what_to_do(data, arguments, words):

@@ -1,6 +1,7 @@
 """`semcascade report`."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -24,7 +25,8 @@ def data(tmp_path):
 def run(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "semcascade", "report", *map(str, arguments)],
-        capture_output=True, text=True, check=False, env={"PATH": "", "NO_COLOR": "1"},
+        capture_output=True, text=True, check=False,
+        env={"PATH": "", "PYTHONPATH": os.pathsep.join(sys.path), "NO_COLOR": "1"},
     )  # fmt: skip
 
 
@@ -52,3 +54,10 @@ def test_bad_usage_exits_with_2(data, arguments, words):
     done = run(data, *arguments)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_what_is_read_is_not_written_over(data):
+    kept = data.read_bytes()
+    done = run(data, "--ensemble", "small,other", "--target", "large", "--out", data)
+    assert (done.returncode, data.read_bytes()) == (2, kept)
+    assert "write to another file" in done.stderr

@@ -51,6 +51,7 @@ def test_a_judge_of_the_configuration_judges(shell, data, configured, server, tm
         (("--by", "exact"), "--out"),
         (("--by", "rogue", "--out", "x.jsonl"), "no way 'rogue'"),
         (("--by", "target", "--out", "x.jsonl"), "say which system"),
+        (("--by", "math:sqrt", "--out", "x.jsonl"), "rows.jsonl:1: math:sqrt failed on the answer of 'a': TypeError"),
     ],
 )
 def test_wrong_usage(shell, data, arguments, words):

@@ -199,6 +199,18 @@ def test_a_file_that_is_no_run_is_left_alone(run):
     with pytest.raises(InputError, match="not a row of a run"):
         record(["x"], TEAM, run, transport=ScriptedTransport({"*": echo}))
     assert run.read_text().startswith('{"id": "1"')
+    assert list(run.parent.iterdir()) == [run]
+
+
+def test_what_was_paid_for_stays_beside_a_run_that_cannot_be_read(run):
+    record(["x"], TEAM, run, transport=ScriptedTransport({"*": echo}))
+    journal = run.with_name("run.jsonl.journal")
+    journal.write_bytes(run.read_bytes())
+    run.write_bytes(run.read_bytes()[:-20])
+    kept = journal.read_bytes()
+    with pytest.raises(InputError, match="not JSON"):
+        record(["x"], TEAM, run, transport=ScriptedTransport({"*": echo}))
+    assert journal.read_bytes() == kept
 
 
 def test_two_recordings_of_one_run_do_not_mix(run):

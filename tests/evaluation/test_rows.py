@@ -48,8 +48,14 @@ def test_rows_become_conversations_and_candidates(tmp_path):
         ({**ROW, "outputs": {"a": 4}}, "output of 'a' is a int"),
         ({**ROW, "calls": {"a": [{"name": "f"}]}}, "calls, tokens or latency_s of 'a'"),
         ({**ROW, "tokens": {"a": "many"}}, "calls, tokens or latency_s of 'a'"),
+        ({**ROW, "tokens": {"a": [float("inf"), 1]}}, "calls, tokens or latency_s of 'a'"),
+        ({**ROW, "tokens": {"a": [-1, 1]}}, "calls, tokens or latency_s of 'a'"),
+        ({**ROW, "latency_s": {"a": 10**400}}, "calls, tokens or latency_s of 'a'"),
+        ({**ROW, "instruction": ["Answer."]}, "'instruction'"),
         ({**ROW, "tools": "f"}, "'tools'"),
-        ({**ROW, "reference": 4}, "'reference'"),
+        ({**ROW, "reference": {"x": 4}}, "'reference'"),
+        ({**ROW, "reference": [True]}, "'reference'"),
+        ({**ROW, "scores": {"a": 10**400}}, "outside"),
         ({**ROW, "scores": {"a": 1.5}}, "outside"),
         ({**ROW, "scores": {"a": None}}, "not a number"),
         ({**ROW, "scores": {"a": float("nan")}}, "not a number"),
@@ -61,6 +67,17 @@ def test_bad_rows_are_refused_by_line(tmp_path, bad, words):
     with pytest.raises(InputError, match=words) as caught:
         list(read_rows(write(tmp_path, ROW, bad)))
     assert caught.value.field == "rows.jsonl:2"
+
+
+def test_numbers_are_references_as_they_are_written(tmp_path):
+    rows = read_rows(write(tmp_path, {**ROW, "reference": 4}, {**ROW, "id": "2", "reference": [0.5, "a half"]}))
+    assert [row.references for row in rows] == [("4",), ("0.5", "a half")]
+
+
+def test_a_system_of_nearly_that_name_is_told_of(tmp_path):
+    rows = read_rows(write(tmp_path, {**ROW, "outputs": {"gpt-4o-2024-08-06": "4"}, "scores": {}}))
+    with pytest.raises(InputError, match=r"no answer of 'gpt-4o' \(is it 'gpt-4o-2024-08-06'\?\)"):
+        list(complete_rows(rows, ["gpt-4o"]))
 
 
 def test_bad_files(tmp_path):

@@ -131,7 +131,7 @@ def failed(row):
         ([dataclasses.replace(row, scores=dict.fromkeys(row.scores, 1.0)) for row in questions(12)], "nothing to tell"),
         ([dataclasses.replace(row, scores=dict.fromkeys(row.scores, 0.0)) for row in questions(12)], "nothing to tell"),
         ([failed(row) for row in questions(12)], "no row has a score"),
-        (questions(1), "only 1 rows"),
+        (questions(1), "only 1 row:"),
     ],
     ids=["all right", "all wrong", "nobody answered", "one row"],
 )

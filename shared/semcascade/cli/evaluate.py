@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,13 +40,14 @@ def evaluate(
     from semcascade.evaluation import evaluate as evaluate_rows
     from semcascade.evaluation import read_rows
 
+    terminal.spare(out, *data, options["policy"])
     found = {}
-    for path in data:
+    for path, name in zip(data, _names(data), strict=True):
         settings, skipped = cascade_of(path, **options), tell_skipped(path)
         rows = read_rows(path, skipped=skipped)
         with terminal.waiting(f"replaying {path.name}"):
             settings |= {"member_cost": member_cost, "target_cost": target_cost}
-            found[path.name] = asyncio.run(evaluate_rows(rows, skipped=skipped, **settings))
+            found[name] = asyncio.run(evaluate_rows(rows, skipped=skipped, **settings))
     if out is None:
         terminal.result_console().print(_table(found))
         for line in _notes(found):
@@ -57,6 +59,19 @@ def evaluate(
         terminal.write_json(result)
     else:
         terminal.save_json(out, result)
+
+
+def _names(data: tuple[Path, ...]) -> list[str]:
+    """Return what to call each file: by its name, where that tells it from the others.
+
+    Raises:
+        UsageError: If a file stands there twice.
+    """
+    twice = next((path for path, count in Counter(data).items() if count > 1), None)
+    if twice is not None:
+        raise click.UsageError(f"{twice} stands there twice")
+    alike = Counter(path.name for path in data)
+    return [path.name if alike[path.name] == 1 else str(path) for path in data]
 
 
 def _table(found: dict[str, Evaluation]) -> RenderableType:

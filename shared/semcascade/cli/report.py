@@ -35,6 +35,7 @@ def report(
     from semcascade.evaluation import report as page
     from semcascade.evaluation.studying import study
 
+    terminal.spare(out, data, options["policy"])
     settings, skipped = cascade_of(data, **options), tell_skipped(data)
     settings |= {"member_cost": member_cost, "target_cost": target_cost, "title": title or data.stem}
     with terminal.waiting(f"replaying {data.name}"):

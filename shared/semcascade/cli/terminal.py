@@ -30,6 +30,7 @@ __all__ = [
     "prepare",
     "result_console",
     "save_json",
+    "spare",
     "waiting",
     "write_answer",
     "write_json",
@@ -124,6 +125,16 @@ def write_answer(text: str, *, end: str = "\n") -> None:
 def write_json(data: Any) -> None:
     """Write data to standard output as JSON in plain ASCII; numbers that JSON lacks become null."""
     click.echo(_as_json(data), file=sys.stdout)
+
+
+def spare(out: Path | None, *needed: Path | None) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        UsageError: If the output is one of the files that are needed.
+    """
+    if out is not None and out.exists() and any(path and path.exists() and path.samefile(out) for path in needed):
+        raise click.UsageError(f"{out} is what is read; write to another file")
 
 
 def save_json(path: Path, data: Any) -> None:

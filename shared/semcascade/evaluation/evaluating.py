@@ -217,7 +217,7 @@ def _notes(observed: Observed, outcome: Outcome, cost_at_99: float, chord_ci: tu
     n, spent = len(observed), float(outcome.curve.cost[0])
     known = outcome.reliability[~np.isnan(outcome.reliability)]
     if n < _FEW_ROWS:
-        yield f"there are only {n} rows: read the intervals, not the numbers"
+        yield f"only {n} {'row' if n == 1 else 'rows'}: read the intervals, not the numbers"
     if not np.any(outcome.quality[:-1] != outcome.target):
         yield "every answer is as good as the target's on these rows: there is nothing to tell apart"
     elif not known.size:

@@ -66,6 +66,8 @@ class Journal:
             self._held.close()
             raise InputError(f"cannot write {self._side}: {error.strerror or error}", field="out") from error
         except BaseException:
+            if os.fstat(self._file.fileno()).st_size == 0:  # it was made just now, and holds nothing
+                self._side.unlink()
             self._held.close()
             raise
 

@@ -51,7 +51,7 @@ class Prices:
             target_cost: Assumed price of an answer of the target.
 
         Raises:
-            InputError: If there are not as many prices as tiers before the target.
+            InputError: If there are not as many prices as tiers before the target, or one is no price.
         """
         known = {
             name: cost for name, cost in ((name, _filled(cost)) for name, cost in paid.items()) if cost is not None
@@ -59,10 +59,14 @@ class Prices:
         if len(known) == len(paid) and known[tiers[-1][0]].mean() > 0:
             return cls(known, recorded=True)
         each = [member_cost] if isinstance(member_cost, int | float) else list(member_cost)
+        if not all(0 <= price < np.inf for price in each):
+            raise InputError("a price is a number from 0 up", field="member_cost")
+        if not 0 < target_cost < np.inf:
+            raise InputError("must be a number greater than 0", field="target_cost")
         if len(each) == 1:
             each *= len(tiers) - 1
         if len(each) != len(tiers) - 1:
-            wrong = f"{len(each)} prices for {len(tiers) - 1} tiers before the target; give one, or one for each tier"
+            wrong = f"{len(each)} prices, tiers before the target: {len(tiers) - 1}; give one, or one for each tier"
             raise InputError(wrong, field="member_cost")
         assumed = {name: price * answers[name] for price, tier in zip(each, tiers, strict=False) for name in tier}
         return cls(assumed | {tiers[-1][0]: target_cost * answers[tiers[-1][0]]}, recorded=False)

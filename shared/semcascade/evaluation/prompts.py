@@ -19,7 +19,7 @@ from typing import Any
 from semcascade.errors import InputError, MissingDependencyError
 from semcascade.evaluation.rows import Row, conversation_of, mapping_of, references_of, tools_of
 from semcascade.messages import Conversation
-from semcascade.run_form import Object, read_objects, text_of
+from semcascade.run_form import Object, read_objects, shortened, text_of
 
 __all__ = ["Prompts", "content_key", "prompt_of", "prompt_to", "read_prompts"]
 
@@ -169,7 +169,11 @@ def _read_csv(path: Path) -> Iterator[Row]:
             header = next(reader, None)
             if header is None or not {*TEXT_COLUMNS, "messages"} & set(header):
                 columns = ", ".join(map(repr, (*TEXT_COLUMNS, "messages")))
-                raise InputError(f"the first line names none of the columns {columns}", field=f"{path.name}:1")
+                named = f"; it names {', '.join(map(shortened, header[:8]))}" if header else ""
+                raise InputError(f"the first line names none of the columns {columns}{named}", field=f"{path.name}:1")
+            twice = next((name for name in header if header.count(name) > 1), None)
+            if twice is not None:
+                raise InputError(f"the first line names the column {twice!r} twice", field=f"{path.name}:1")
             line = reader.line_num + 1
             for cells in reader:
                 where, line = f"{path.name}:{line}", reader.line_num + 1

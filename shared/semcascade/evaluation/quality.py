@@ -165,7 +165,7 @@ class ByFunction(Quality):
         """Call the function for every answer, in a worker thread.
 
         Raises:
-            InputError: If it returns no number from 0 to 1.
+            InputError: If it fails, or returns no number from 0 to 1.
         """
         return Marks(await asyncio.to_thread(self._scores, row))
 
@@ -175,7 +175,11 @@ class ByFunction(Quality):
     def _score(self, answer: Candidate, row: Row) -> float:
         if not answer.ok:
             return 0.0
-        value = self._function(answer, row)
+        try:
+            value = self._function(answer, row)
+        except Exception as error:
+            wrong = f"{self.name} failed on the answer of {answer.member!r}: {type(error).__name__}: {error}"
+            raise InputError(wrong, field=row.where or row.id) from error
         if not isinstance(value, bool | int | float | np.number) or not 0 <= value <= 1:
             raise InputError(f"{self.name} must return a number from 0 to 1, got {value!r}", field=row.where or row.id)
         return float(value)

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from semcascade.errors import InputError
 from semcascade.messages import Candidate, Conversation, ToolCall, Usage, as_conversation
-from semcascade.run_form import Header, Object, answers_from, read_objects, texts
+from semcascade.run_form import Header, Object, amount_of, answers_from, read_objects, shortened, texts
 
 __all__ = ["Row", "complete_rows", "read_rows"]
 
@@ -135,7 +135,7 @@ def complete_rows(
     """
     kept, left_out, first = 0, 0, ""
     for row in rows:
-        lacks = next((f"no answer of {system!r}" for system in systems if system not in row.answers), None)
+        lacks = next((_lacking(system, row) for system in systems if system not in row.answers), None)
         if lacks is None and scored:
             lacks = next((f"no score of {system!r}" for system in systems if system not in row.scores), None)
         if lacks is None:
@@ -148,6 +148,11 @@ def complete_rows(
         raise InputError(f"no row is complete ({first})" if left_out else "there are no rows", field="data")
     if left_out:
         skipped(f"{left_out} of {kept + left_out} rows are not complete and left out; the first is {first}")
+
+
+def _lacking(system: str, row: Row) -> str:
+    close = get_close_matches(system, row.answers, n=1, cutoff=0.4)
+    return f"no answer of {system!r}" + (f" (is it {close[0]!r}?)" if close else "")
 
 
 # --- the run form
@@ -206,7 +211,10 @@ def _row(data: Object, where: str) -> Row:
     for key, kind in (("id", str), ("input", str), ("outputs", dict)):
         if not isinstance(data.get(key), kind):
             raise InputError(f"{key!r} is missing or not a {kind.__name__}", field=where)
-    parts = [data["instruction"]] if data.get("instruction") else []
+    instruction = data.get("instruction")
+    if not isinstance(instruction, str | None):
+        raise InputError("'instruction' is not a text", field=where)
+    parts = [instruction] if instruction else []
     return Row(
         id=data["id"],
         task=str(data.get("task") or ""),
@@ -230,8 +238,8 @@ def _answer(system: str, text: object, data: Mapping[str, Any], where: str) -> C
             text="" if calls else text or "",
             tool_calls=tuple(ToolCall(call["name"], json.dumps(call["arguments"])) for call in calls),
             finish_reason="tool_calls" if calls else "stop",
-            usage=Usage(*map(int, tokens)) if tokens else None,
-            latency_s=float((data.get("latency_s") or {}).get(system) or 0.0),
+            usage=Usage(*(int(amount_of(count)) for count in tokens)) if tokens else None,
+            latency_s=amount_of((data.get("latency_s") or {}).get(system) or 0.0),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         wrong = f"calls, tokens or latency_s of {system!r} are not of the form of recorded rows: {error!r}"
@@ -239,10 +247,10 @@ def _answer(system: str, text: object, data: Mapping[str, Any], where: str) -> C
 
 
 def _quality(system: str, score: object, where: str) -> float:
-    if not isinstance(score, int | float) or isinstance(score, bool) or not math.isfinite(score):
-        raise InputError(f"the score of {system!r} is not a number: {score!r}", field=where)
+    if not isinstance(score, int | float) or isinstance(score, bool) or score != score:
+        raise InputError(f"the score of {system!r} is not a number: {shortened(score)}", field=where)
     if not 0 <= score <= 1:
-        raise InputError(f"the score of {system!r} is {score}, outside 0 to 1", field=where)
+        raise InputError(f"the score of {system!r} is {shortened(score)}, outside 0 to 1", field=where)
     return float(score)
 
 
@@ -250,15 +258,21 @@ def _quality(system: str, score: object, where: str) -> float:
 
 
 def references_of(data: Mapping[str, Any], where: str) -> tuple[str, ...]:
-    """Return the right answers that a row or prompt names.
+    """Return the right answers that a row or prompt names; a number stands for how it is written.
 
     Raises:
-        InputError: If `reference` is neither a text nor a list of texts.
+        InputError: If `reference` is neither a text or number nor a list of these.
     """
-    found = texts(data.get("reference"))
+    given = data.get("reference")
+    found = texts([_written(one) for one in given] if isinstance(given, list) else _written(given))
     if found is None:
-        raise InputError("'reference' is neither a text nor a list of texts", field=where)
+        raise InputError("'reference' is neither a text or number nor a list of these", field=where)
     return tuple(found)
+
+
+def _written(value: object) -> object:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return json.dumps(value) if number else value
 
 
 def tools_of(data: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], ...]:
