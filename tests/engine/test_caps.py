@@ -304,6 +304,25 @@ async def test_no_interleaving_overshoots(seed, tight):
     assert used(c).tokens == transport.tokens
 
 
+@pytest.mark.parametrize("tight", [{"calls": 150}, {"tokens": 3000}])
+@pytest.mark.parametrize("ahead", [{"speculate": "always"}, {"hedge_after": 0.0001}, {"early_exit": "verdict"}])
+async def test_what_is_asked_ahead_or_again_or_left_is_within_the_caps(ahead, tight):
+    transport, places = Shuffling(7), asyncio.Semaphore(10)
+    members = [{"model": name, "samples": 2} for name in "ab"]
+    caps = {"query": {"calls": 6}, "period": {"seconds": 3600, "calls": 10**6, "tokens": 10**6} | tight}
+    c = Cascade(ensemble=members, target="t", budget=caps, transport=transport, max_retries=2, breaker=False, **ahead)
+
+    async def one():
+        async with places:
+            return await c.acomplete(QUESTION, max_tokens=20)
+
+    ended = await asyncio.gather(*(one() for _ in range(60)), return_exceptions=True)
+    assert {type(end) for end in ended if isinstance(end, Exception)} <= {BudgetExceededError, CascadeError}
+    assert transport.calls <= 150 or "calls" not in tight
+    assert transport.tokens <= used(c).tokens <= 3000 or "tokens" not in tight
+    assert c.ledger.summary().calls == transport.calls == used(c).calls
+
+
 def test_the_count_is_that_of_the_service():
     with OpenAIServer({}, default="Tokyo") as server:
         server.fail("a", Status(500), at=[1, 2, 5])
