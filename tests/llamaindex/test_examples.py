@@ -78,7 +78,7 @@ class TestBatch:
 def test_the_readmes_snippets():
     code = "\n".join(SNIPPETS)
     with OpenAIServer() as server:
-        names = ("OPENAI", "DEEPSEEK", "XAI")
+        names = ("OPENAI", "DEEPSEEK", "MISTRAL")
         keys = {f"{name}_API_KEY": "none" for name in names} | {f"{name}_API_BASE": server.base_url for name in names}
         done = subprocess.run(
             [sys.executable, "-c", code], env={**os.environ, **keys, "PYTHONPATH": str(ROOT)}, capture_output=True,

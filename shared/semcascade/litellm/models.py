@@ -44,7 +44,7 @@ def register(
     Raises:
         ConfigError: If a setting is wrong, the name is taken or a known model's, or the cascade would ask itself.
 
-    >>> register("mine", ensemble=["openai/gpt-5-nano", "xai/grok-4-fast"], target="semcascade/mine")
+    >>> register("mine", ensemble=["openai/gpt-5-nano", "mistral/mistral-small-latest"], target="semcascade/mine")
     Traceback (most recent call last):
     semcascade.errors.ConfigError: cascade: it would ask itself: mine → mine
     """
