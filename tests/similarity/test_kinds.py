@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from semcascade.errors import ServerError
 from semcascade.messages import Candidate, ToolCall
 from semcascade.similarity import Kind, classify
-from semcascade.similarity.kinds import is_refusal
+from semcascade.similarity.refusals import is_refusal
 
 RIVERS = (
     "it is about rivers: they carry sediment to the sea, shape valleys, and water the fields along their banks, as the "
@@ -22,6 +22,10 @@ RIVERS = (
     [
         ("", Kind.EMPTY),
         (" \n\t\u200b", Kind.EMPTY),
+        ("\u3164", Kind.EMPTY),
+        ("```\n```", Kind.EMPTY),
+        ("<think>Is it 4 or 5? It may", Kind.EMPTY),
+        ("Is it 4 or 5?\n</think>\n\n4", Kind.NUMBER),
         ("42", Kind.NUMBER),
         ("**1,000**", Kind.NUMBER),
         ("one hundred", Kind.NUMBER),
@@ -53,7 +57,9 @@ def test_kinds_by_other_marks():
     call = ToolCall("f", "{}")
     assert classify(Candidate("m", text="so far", finish_reason="length")) is Kind.TRUNCATED
     assert classify(Candidate("m", tool_calls=(call,), finish_reason="length")) is Kind.TRUNCATED
+    assert classify(Candidate("m", text="so far", finish_reason="max_output_tokens")) is Kind.TRUNCATED
     assert classify(Candidate("m", text="x", finish_reason="content_filter")) is Kind.REFUSAL
+    assert classify(Candidate("m", text="x", finish_reason="PROHIBITED_CONTENT")) is Kind.REFUSAL
     assert classify(Candidate("m", text="I'm sorry, I can't", tool_calls=(call,))) is Kind.TOOL_CALLS
     assert classify(Candidate("m", failure=ServerError("500", member="m"))) is Kind.EMPTY
 
@@ -85,6 +91,28 @@ def test_kinds_by_other_marks():
         "作为一个人工智能语言模型，我无法提供这方面的信息。",
         "申し訳ありませんが、その質問にはお答えできません。",
         "죄송합니다. 그 질문에는 답변할 수 없습니다.",
+        "I cannot fulfill this request.",
+        "I can not fulfil your request.",
+        "I'm afraid I can't do that.",
+        "I cannot and will not provide instructions.",
+        "Sorry, I am not allowed to discuss that.",
+        "I'm just a language model and can't help with that.",
+        "I don't have access to real-time data.",
+        "I do not have enough information to answer this question.",
+        "I'd rather not answer that.",
+        "This request violates my guidelines.",
+        "I cannot view images.",
+        "Je ne peux pas vous aider.",
+        "Das kann ich nicht beantworten.",
+        "No puedo ayudarte con eso.",
+        "Я не могу ответить на этот вопрос.",
+        "我无法提供帮助。",
+        "その質問にはお答えできません。",
+        "عذراً، لا أستطيع المساعدة في ذلك.",
+        "\u200fعذرًا، لا يمكنني الإجابة على هذا السؤال.",
+        "אני מצטער, אני לא יכול לעזור בזה.",
+        "क्षमा करें, मैं इसमें मदद नहीं कर सकता।",
+        "Üzgünüm, bu konuda yardımcı olamam.",
     ],
 )
 def test_refusals(text: str):
@@ -105,6 +133,13 @@ def test_refusals(text: str):
         "Unknown",
         "No.",
         "Sorry",
+        "I can't help falling in love",
+        "I won't give up on this: x = 3",
+        "I cannot see any error in this code; it returns 5.",
+        "I am unable to see any bugs in your code.",
+        '"I cannot help with that" by Jane Doe',
+        "I don't have access to live data, but as of 2023 it was 8 billion.",
+        "أستطيع المساعدة: الجواب هو باريس.",
         f"I'm sorry, but I can't open links. However, judging by its title, {RIVERS}",
         "I'm sorry, but I can't answer in one word. " + "Rivers carry sediment to the sea. " * 30,
     ],

@@ -26,7 +26,7 @@ MAX_CODE = 100_000
 _WARNINGS = ForkLock()
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL | re.MULTILINE)
-_THOUGHTS = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.DOTALL)
+_THOUGHTS = re.compile(r"\s*<(think|thinking|reasoning)>.*?(?:</\1>\s*|\Z)", re.DOTALL)
 _ANSWER_KEYS = ("final_answer", "finalanswer", "answer", "result")
 _REASON_KEYS = frozenset(
     {"reasoning", "reason", "explanation", "thought", "thoughts", "rationale", "steps", "analysis", "confidence"}
@@ -61,11 +61,16 @@ _CODE_LINE = re.compile(
 def without_thoughts(text: str) -> str:
     """Drop the `<think>` block that reasoning models write before their answer.
 
-    >>> without_thoughts("<think>4 or 5?</think> 4")
-    '4'
+    Of some the opening tag belongs to the prompt, so that the closing one stands alone; a block that is never closed
+    leaves no answer.
+
+    >>> [without_thoughts(text) for text in ("<think>4 or 5?</think> 4", "4 or 5?</think>4", "<think>4 or")]
+    ['4', '4', '']
     """
-    found = _THOUGHTS.match(text)
-    return text[found.end() :] if found else text
+    if found := _THOUGHTS.match(text):
+        return text[found.end() :]
+    before, closing, answer = text.partition("</think>")
+    return answer.lstrip() if closing and "<think>" not in before else text
 
 
 def as_json(text: str) -> Any | None:

@@ -8,8 +8,9 @@ from enum import StrEnum
 from semcascade.messages import Candidate
 from semcascade.similarity.canonical import parse_number, strip_markup
 from semcascade.similarity.extract import as_json, is_code, without_thoughts
+from semcascade.similarity.refusals import is_refusal
 
-__all__ = ["Kind", "classify", "is_refusal"]
+__all__ = ["Kind", "classify"]
 
 
 class Kind(StrEnum):
@@ -37,53 +38,19 @@ SHORT_WORDS, SHORT_CHARACTERS, SHORT_UNSPACED = 5, 60, 12
 MARKED_CHARACTERS = 200
 """A short answer with its markup is no longer than this."""
 
-REFUSAL_LENGTH = 600
-"""A longer answer says something, however it begins."""
+_CUT_OFF = frozenset(
+    {
+        "length", "max_tokens", "model_length", "max_output_tokens", "max_completion_tokens", "incomplete",
+        "model_context_window_exceeded",
+    }
+)  # fmt: skip
+_FILTERED = frozenset(
+    {"content_filter", "safety", "refusal", "recitation", "prohibited_content", "blocklist", "spii", "blocked"}
+)
+_INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters, by Unicode, that show nothing."""
 
-_CUT_OFF = frozenset({"length", "max_tokens", "model_length"})
-_FILTERED = frozenset({"content_filter", "safety", "refusal"})
-
-_CANNOT = r"(?:can(?:'t|not| not)|could(?:n't| not)|am (?:not able|unable)|'m (?:not able|unable)|won't|will not)"
-_DENIED = (
-    r"(?:help|assist|provide|answer|fulfil|comply|do that|do this|create|generate|write|discuss|engage|share|"
-    r"continue|respond|support|complete|process|access|browse|open|view|see|offer|give|participate|produce)"
-)
-_LACKS = rf"(?:{_CANNOT}|do not have|don't have|do not know|don't know|must decline)"
-_SORRY = r"(?:i(?:'m| am) (?:very |really |so |truly )?sorry|sorry|my apologies|i apologi[sz]e|unfortunately)"
-_REFUSALS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"{_SORRY}[,.;: ]+(?:but |that )?(?:as an ai[^.]{{0,60}}?, ?)?i ?{_CANNOT}\b",
-        rf"{_SORRY}[,.;: ]+(?:but )?i (?:(?:do not|don't) (?:have|know)|have to decline|must decline)\b",
-        rf"i ?{_CANNOT}(?: to)? {_DENIED}\b",
-        rf"as an? (?:ai|artificial intelligence|assistant|(?:large )?language model)\b[^.]{{0,80}}?,? i ?{_LACKS}\b",
-        r"i(?:'m| am) (?:just |only )?an ai\b[^.]{0,80}?\b(?:can't|cannot|unable|not able|do not have|don't have)\b",
-        r"i (?:must|have to) (?:respectfully )?(?:decline|refuse)\b",
-        r"(?:es tut mir leid|tut mir leid|entschuldigung|leider)\b[^.]{0,30}?\bkann ich\b[^.]{0,80}?\bnicht\b",
-        r"(?:es tut mir leid|tut mir leid)[, ]+(?:aber )?ich kann\b[^.]{0,80}?\bnicht\b",
-        r"(?:je suis |)(?:désolée?|navrée?)\b[^.]{0,30}?\bje ne (?:peux|suis|sais) pas\b",
-        r"(?:lo siento|lo lamento|disculpa)\b[^.]{0,30}?\bno (?:puedo|estoy)\b",
-        r"(?:mi dispiace|spiacente)\b[^.]{0,30}?\bnon (?:posso|sono in grado)\b",
-        r"(?:desculpe|sinto muito|lamento)\b[^.]{0,30}?\bnão (?:posso|consigo)\b",
-        r"(?:het spijt me|sorry)\b[^.]{0,30}?\bik kan\b[^.]{0,80}?\bniet\b",
-        r"(?:przykro mi|przepraszam)\b[^.]{0,30}?\bnie mogę\b",
-        r"(?:извините|простите|к сожалению)\b[^.]{0,30}?\bя не могу\b",
-        r"(?:很?抱歉|对不起|對不起|不好意思)[^。]{0,12}?(?:无法|不能|無法|没办法)",
-        r"(?:作为|作為)[^。]{0,20}?(?:ai|人工智能|语言模型|語言模型)[^。]{0,12}?(?:无法|不能|無法)",
-        r"(?:申し訳(?:ありません|ございません)|すみません|ごめんなさい)[^。]{0,40}?(?:できません|できかねます|お答えできません)",
-        r"(?:죄송합니다|죄송하지만)[., ]*[^.]{0,40}?수 없",
-    )
-)
-_ABSTAINS = re.compile(
-    r"(?:(?:sorry|i'm sorry)[, ]+(?:but )?)?i (?:do not|don't) (?:really )?know(?: the answer(?: to (?:that|this)"
-    r"(?: question)?)?)?|i(?:'m| am) not (?:really )?sure|ich weiß (?:es|das)? ?nicht|je ne sais pas|"
-    r"no lo sé|我不知道|わかりません"
-)
-_NEVERTHELESS = re.compile(
-    r"\b(?:however|nevertheless|that said|instead|but here|here (?:is|are)|here's|based on|"
-    r"in general|generally)\b|```|^\s*(?:[-*]|\d+\.)\s",
-    re.MULTILINE,
-)
+_NOTHING_FENCED = re.compile(r"\s*```[ \t]*\w{0,20}\s*(?:```)?\s*|\s*\*{2,}\s*")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
@@ -106,7 +73,7 @@ def classify(answer: Candidate) -> Kind:
 
 
 def _classify_text(text: str) -> Kind:
-    if not any(character.isprintable() and not character.isspace() for character in text):
+    if not any(_shows(character) for character in text) or _NOTHING_FENCED.fullmatch(text):
         return Kind.EMPTY
     if is_refusal(text):
         return Kind.REFUSAL
@@ -120,28 +87,11 @@ def _classify_text(text: str) -> Kind:
     return Kind.SHORT if _is_short(plain) else Kind.LONG
 
 
+def _shows(character: str) -> bool:
+    return character.isprintable() and not character.isspace() and character not in _INVISIBLE
+
+
 def _is_short(text: str) -> bool:
     if "\n" in text or len(text) > SHORT_CHARACTERS:
         return False
     return len(text.split()) <= SHORT_WORDS and len(_UNSPACED.findall(text)) <= SHORT_UNSPACED
-
-
-def is_refusal(text: str) -> bool:
-    """Say whether an answer only declines to answer. Doubtful ones count as answers.
-
-    >>> is_refusal("As an AI language model, I don't have access to live data.")
-    True
-    >>> is_refusal("I'm sorry to hear that. Here are three things that help: ...")
-    False
-    """
-    opening = text[: REFUSAL_LENGTH + 1].strip().replace("’", "'").lower().lstrip("*_#>\"' ")
-    if len(opening) >= REFUSAL_LENGTH:
-        return False
-    if _ABSTAINS.fullmatch(opening.rstrip(" .!。*_\"'")):
-        return True
-    if not any(pattern.match(opening) for pattern in _REFUSALS):
-        return False
-    # What follows the refusal's own sentence may still be an answer.
-    rest = re.split(r"[.!。]\s*|[,;:] (?=but|however)|\n", opening, maxsplit=1)[1:]
-    more = rest[0] if rest else ""
-    return not (len(more) > 120 and _NEVERTHELESS.search(more))
