@@ -17,7 +17,7 @@ __all__ = ["ASSUMED_CONTEXT_WINDOW", "build_config", "request_options"]
 ASSUMED_CONTEXT_WINDOW = 8192
 """Tokens, for members of which neither their settings nor LiteLLM's table tell the context window."""
 
-_NOT_PER_CALL = frozenset(CascadeConfig.model_fields) | {
+_NOT_PER_CALL = (frozenset(CascadeConfig.model_fields) - {"deadline"}) | {
     "api_base", "api_key", "ensemble", "escalation_rate", "messages", "prompt", "stream", "target", "transport",
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from semcascade import Cascade, CascadeError, DeadlineExceededError, Delta, ScriptedTransport
+from semcascade import Cascade, CascadeError, DeadlineExceededError, Delta, InputError, ScriptedTransport
 from semcascade.errors import ConnectionFailedError
 
 SCATTER = {"a": "1", "b": "2", "t": "one two three"}
@@ -136,3 +136,20 @@ def test_nobody_is_asked_behind_the_deadline(way):
     late = raised.value.decision.tiers[-1].candidates[0]
     assert (late.attempts, late.cost) == (0, 0.0)
     assert [name for name, _ in transport.requests] == ["a"]
+
+
+@pytest.mark.parametrize("way", ["complete", "stream"])
+@pytest.mark.parametrize(("own", "of_the_call"), [(None, 0.1), (60, 0.1), (0.1, 60)])
+def test_a_call_may_set_a_sooner_deadline_but_no_later_one(way, own, of_the_call):
+    with priced(Hanging("b"), deadline=own) as cascade, pytest.raises(DeadlineExceededError):
+        list(cascade.stream("?", deadline=of_the_call)) if way == "stream" else cascade.complete(
+            "?", deadline=of_the_call
+        )
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "soon", True, float("nan")])
+def test_a_calls_deadline_is_a_time(wrong):
+    cascade = priced(ScriptedTransport(SCATTER))
+    with pytest.raises(InputError, match="deadline: expected seconds, more than 0"):
+        cascade.complete("?", deadline=wrong)
+    assert cascade.config.deadline is None

@@ -6,6 +6,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from pydantic import BaseModel
 
@@ -189,6 +190,20 @@ class TestErrors:
         with pytest.raises(litellm().Timeout) as caught:
             ask("acompletion", "test", QUESTION)
         assert isinstance(caught.value.__cause__, DeadlineExceededError)
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_litellms_timeout_bounds_the_whole_query(self, server, way):
+        server.fail("*", Delay(5))
+        register("test", **members(server))
+        with pytest.raises(litellm().Timeout) as caught:
+            ask(way, "test", QUESTION, timeout=0.2)
+        assert isinstance(caught.value.__cause__, DeadlineExceededError)
+
+    def test_so_does_httpxs(self, server):
+        server.fail("*", Delay(5))
+        register("test", **members(server))
+        with pytest.raises(litellm().Timeout):
+            ask("completion", "test", QUESTION, timeout=httpx.Timeout(30, read=0.2))
 
     @pytest.mark.parametrize("way", WAYS)
     def test_an_unknown_name_is_told(self, way):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -109,8 +110,9 @@ class Cascade:
         Args:
             prompt: A text, or messages in OpenAI's shape.
             **options: `tools`, `tool_choice`, `response_format`; `member`, to ask only the member of this name or
-                model id; `conversation`, a name by which `sticky` knows it; `watcher`, a function that hears of each
-                request to a member (see `Watcher`); and any request parameter (`temperature`, `max_tokens`, ...).
+                model id; `deadline`, seconds in which the query must be over; `conversation`, a name by which
+                `sticky` knows it; `watcher`, a function that hears of each request to a member (see `Watcher`); and
+                any request parameter (`temperature`, `max_tokens`, `stop`, ...).
 
         Raises:
             InputError: If the prompt or an option is wrong.
@@ -220,6 +222,7 @@ class Cascade:
         for name in options.keys() & _NOT_PER_CALL:
             raise InputError("it cannot be given per call; give it to the member or the cascade", field=name)
         only, watcher = options.pop("member", None), options.pop("watcher", None)
+        deadline = options.pop("deadline", None)
         if "tool_choice" in options and not isinstance(options["tool_choice"], str | Mapping):
             raise InputError("expected 'auto', 'none', 'required', or a tool in OpenAI's shape", field="tool_choice")
         if "response_format" in options and not isinstance(options["response_format"], Mapping):
@@ -236,7 +239,7 @@ class Cascade:
         plan, only = routed(self._plan, request, None if only is None else self._find(only))
         if watcher is not None:
             plan = dataclasses.replace(plan, transports=watched(plan.transports, watcher))
-        return plan, request, only
+        return plan if deadline is None else _within(plan, deadline), request, only
 
     def _find(self, name: str) -> Member:
         members = self.config.members()
@@ -284,6 +287,14 @@ class Cascade:
 
 def _restore(config: CascadeConfig, default: Transport | None, named: Mapping[str, Transport]) -> Cascade:
     return Cascade(config, transport=default, transports=named)
+
+
+def _within(plan: Plan, seconds: object) -> Plan:
+    """Return the plan for a query that must be over within so many seconds, or sooner where the cascade says so."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise InputError(f"expected seconds, more than 0, got {seconds!r}", field="deadline")
+    least = min(float(seconds), plan.config.deadline or math.inf)
+    return dataclasses.replace(plan, config=plan.config.model_copy(update={"deadline": least}))
 
 
 def _tools(tools: object) -> tuple[Mapping[str, Any], ...]:

@@ -24,28 +24,26 @@ class CascadeProvider(litellm().CustomLLM):  # type: ignore[misc]
     """Answers for every registered cascade; LiteLLM calls it, nobody else has to."""
 
     def completion(
-        self, model: str, messages: Sequence[Mapping[str, Any]], *, model_response: Any, optional_params: Any, **_: Any
+        self, model: str, messages: Sequence[Mapping[str, Any]], *, model_response: Any, **given: Any
     ) -> Any:
         """Return the answer of the cascade of that name as LiteLLM's response."""
         with litellm_errors(model), part_of_a_call():
-            result = find(model).complete(_conversation(messages), **_options(optional_params))
+            result = find(model).complete(_conversation(messages), **_options(**given))
         return filled(model_response, model, result)
 
     async def acompletion(
-        self, model: str, messages: Sequence[Mapping[str, Any]], *, model_response: Any, optional_params: Any, **_: Any
+        self, model: str, messages: Sequence[Mapping[str, Any]], *, model_response: Any, **given: Any
     ) -> Any:
         """Return the answer of the cascade of that name as LiteLLM's response."""
         with litellm_errors(model), part_of_a_call():
-            result = await find(model).acomplete(_conversation(messages), **_options(optional_params))
+            result = await find(model).acomplete(_conversation(messages), **_options(**given))
         return filled(model_response, model, result)
 
-    def streaming(
-        self, model: str, messages: Sequence[Mapping[str, Any]], *, optional_params: Any, **_: Any
-    ) -> Iterator[Any]:
+    def streaming(self, model: str, messages: Sequence[Mapping[str, Any]], **given: Any) -> Iterator[Any]:
         """Yield the pieces of the one answer as LiteLLM's chunks; closing it ends the request."""
         chunks = Chunks(model)
         with litellm_errors(model):
-            pieces = find(model).stream(_conversation(messages), **_options(optional_params))
+            pieces = find(model).stream(_conversation(messages), **_options(**given))
             with closing(pieces):
                 with part_of_a_call():  # all of it begins with the first piece
                     first = next(pieces)
@@ -53,13 +51,11 @@ class CascadeProvider(litellm().CustomLLM):  # type: ignore[misc]
                 for piece in pieces:
                     yield from chunks.of(piece)
 
-    async def astreaming(
-        self, model: str, messages: Sequence[Mapping[str, Any]], *, optional_params: Any, **_: Any
-    ) -> AsyncIterator[Any]:
+    async def astreaming(self, model: str, messages: Sequence[Mapping[str, Any]], **given: Any) -> AsyncIterator[Any]:
         """Yield the pieces of the one answer as LiteLLM's chunks; closing it ends the request."""
         chunks = Chunks(model)
         with litellm_errors(model):
-            pieces = find(model).astream(_conversation(messages), **_options(optional_params))
+            pieces = find(model).astream(_conversation(messages), **_options(**given))
             async with aclosing(pieces):
                 with part_of_a_call():  # all of it begins with the first piece
                     first = await anext(pieces)
@@ -70,8 +66,10 @@ class CascadeProvider(litellm().CustomLLM):  # type: ignore[misc]
                         yield chunk
 
 
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in given.items() if key not in _LITELLMS_OWN}
+def _options(*, optional_params: Mapping[str, Any], timeout: Any = None, **_: Any) -> dict[str, Any]:
+    """Return the options of one call; LiteLLM's timeout is one of httpx's, or the seconds that all of it may take."""
+    options = {key: value for key, value in optional_params.items() if key not in _LITELLMS_OWN}
+    return {**options, "deadline": getattr(timeout, "read", timeout)}
 
 
 def _conversation(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
