@@ -17,7 +17,7 @@ HALVES = [100, *[0] * (BINS - 2), 100]
 @pytest.fixture
 def policy(tmp_path):
     reference = {"rows": 200, "acceptance_rate": 0.5, "histogram": HALVES}
-    certificate = {"certified": True, "claim": "selective", "limit": 0.3, "rows": 200}
+    certificate = {"certified": True, "claim": "selective", "limit": 0.3, "bar": 0.5, "rows": 200}
     tier = {
         "members": ["a", "b"],
         "similarity": "exact",
@@ -26,7 +26,8 @@ def policy(tmp_path):
         "certificate": certificate,
     }
     path = tmp_path / "policy.json"
-    save_policy(Policy.from_dict({"semcascade_policy": 1, "target": "t", "tiers": [tier]}), path)
+    data = {"rows": 200, "digest": "", "quality": "target:exact"}
+    save_policy(Policy.from_dict({"semcascade_policy": 1, "target": "t", "tiers": [tier], "data": data}), path)
     return path
 
 
@@ -109,6 +110,24 @@ def test_a_log_that_was_scored_tells_the_loss_by_its_scores(shell, logged, polic
     found = drift_of_log([tmp_path / "scored.jsonl"], load_policy(policy))
     assert found.loss.audits == 60
     assert found.loss.mean == 1.0
+
+
+def test_a_promise_in_scores_is_held_against_scores(shell, logged, policy, tmp_path):
+    """Where rows were scored by references, an answer may be unlike the target's and right."""
+    data = json.loads(policy.read_text())
+    data["data"]["quality"] = "exact"
+    save_policy(Policy.from_dict(data), policy)
+    cascade, log = logged(0.5, target="z")
+    assert cascade.drift().loss is None, "unlike is not wrong"
+    done = shell("drift", str(log), "--policy", str(policy))
+    assert done.code == 0, done.err
+    assert "60 audits do not tell what the policy promises: score the log the way the rows of the fit" in done.err
+    assert "(exact): semcascade score LOG" in done.err
+    header, *rows = map(json.loads, log.read_text().splitlines())
+    right = [{**row, "scores": dict.fromkeys(row["answers"], 0.6) | {"t": 1.0}} for row in rows]
+    log.write_bytes(b"".join(map(json_line, [header, *right])))
+    done = shell("drift", str(log), "--policy", str(policy), "--json")
+    assert (done.code, done.json["loss"]["mean"], done.json["loss_verdict"]) == (0, 0.0, "kept")
 
 
 def test_without_a_policy_there_is_nothing_to_drift_from():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from semcascade.deferral.drift import TierCounts, compare, drift_of, score_bin
+from semcascade.deferral.losses import Yardstick
 from semcascade.deferral.policy import BINS, Policy, Reference
 from semcascade.deferral.sequence import LossEstimate
 
@@ -103,6 +104,30 @@ def test_a_limit_on_all_queries_allows_accepted_ones_more():
 
 def test_a_limit_on_accepted_answers_is_theirs():
     assert verdict(0.0, 0.03, policy=policy("selective", 0.02)) == ("open", 0.02)
+
+
+def test_a_limit_is_shared_out_among_tiers():
+    two = policy("joint", 0.01, tiers=2)
+    assert verdict(0.0, 0.03, policy=two, counts=HALF) == ("kept", pytest.approx(0.04))
+
+
+def test_losses_are_what_is_promised():
+    labelled = {"data": {"rows": 9, "digest": "", "quality": "numeric"}}
+
+    def yardstick(claim, bar=None, **data):
+        certificate = {"certified": True, "claim": claim, "limit": 0.1, "rows": 9}
+        tier = {"members": ["a", "b"], "certificate": certificate | ({} if bar is None else {"bar": bar})}
+        return Yardstick.of(Policy.from_dict({"semcascade_policy": 1, "target": "t", "tiers": [tier], **data}))
+
+    assert yardstick("graded").of_scores(0.4, 0.6) == pytest.approx(0.2)
+    assert yardstick("graded").of_scores(0.6, 0.4) == 0.0
+    assert [yardstick("regret", 0.05).of_scores(accepted, 0.6) for accepted in (0.54, 0.56, 0.9)] == [1.0, 0.0, 0.0]
+    assert [yardstick("joint", 0.5).of_scores(accepted, 0.2) for accepted in (0.49, 0.5)] == [1.0, 0.0]
+    assert yardstick("selective").of_scores(0.4, 0.6) is None, "nobody said what is bad"
+    assert yardstick("joint", 0.5).of_unlikeness(0.6) == 1.0
+    assert yardstick("joint", 0.5, **labelled).of_unlikeness(0.6) is None
+    assert yardstick("graded", **labelled).of_unlikeness(0.6) is None
+    assert Yardstick.of(None).of_unlikeness(0.6) == 0.6
 
 
 def test_without_a_certificate_or_audits_nothing_is_promised():

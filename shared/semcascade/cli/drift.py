@@ -23,8 +23,9 @@ Examples:
 
 Exit code 3 says that something has drifted, 0 that nothing has, or that there are too few rows to say. The interval
 of the loss holds at all times together, so it may be looked at as often as one likes; the comparison of scores is a
-new test at each look. By default the loss is how unlike the target's answer the accepted one was; score the log
-first for another: semcascade score LOG --by judge:MODEL --out SCORED."""
+new test at each look. The loss is what the policy's certificate bounds. Audits tell how unlike the target's answer the
+accepted one was; where the policy was fitted to other scores, score the log the same way first: semcascade score LOG
+--by judge:MODEL --out SCORED."""
 
 
 @click.command(epilog=_EXAMPLES)
@@ -79,7 +80,7 @@ def _lines(found: Drift) -> Iterator[str]:
 def _loss_lines(found: Drift) -> Iterator[str]:
     loss = found.loss
     if loss is None or loss.mean is None:
-        yield 'no audits; log = {path = "...", shadow = 0.01} asks the target for 1 % of accepted queries all the same'
+        yield 'no audits that tell of a loss; log = {path = "...", shadow = 0.01} asks the target for 1 % of accepted queries all the same'
         return
     interval = f"{loss.low:.4f} to {loss.high:.4f} at all times with {loss.confidence:.0%} confidence"
     yield f"loss of accepted answers {loss.mean:.4f}, {interval} ({loss.audits} audits)"

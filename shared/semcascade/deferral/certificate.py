@@ -8,7 +8,7 @@ from pydantic import Field
 
 from semcascade.deferral.tables import Finite, Share, Table
 
-__all__ = ["CLAIMS", "Certificate", "Claim"]
+__all__ = ["CLAIMS", "Certificate", "Claim", "lost"]
 
 Claim = Literal["joint", "selective", "regret", "graded"]
 
@@ -21,6 +21,28 @@ CLAIMS: dict[str, str] = {
 """What each claim bounds."""
 
 
+def lost(claim: Claim, bar: float | None, accepted: float, target: float) -> float | None:
+    """Return what accepting an answer loses by a claim, 0 to 1: 1 for a bad one where badness is what is bounded.
+
+    Args:
+        claim: What is bounded.
+        bar: What makes an answer bad, as in `Certificate`.
+        accepted: Quality of the answer.
+        target: Quality of the target's own.
+
+    Returns:
+        The loss, or None where the claim needs a bar and there is none.
+
+    >>> lost("graded", None, 0.25, 1.0), lost("regret", 0.05, 0.25, 0.25), lost("joint", 0.5, 0.25, 0.25)
+    (0.75, 0.0, 1.0)
+    """
+    if claim == "graded":
+        return min(1.0, max(0.0, target - accepted))
+    if bar is None:
+        return None
+    return float(accepted < target - bar) if claim == "regret" else float(accepted < bar)
+
+
 class Certificate(Table):
     """A bound that the calibration rows earned, or the statement that they did not.
 
@@ -31,6 +53,8 @@ class Certificate(Table):
     claim: Claim
     limit: Share
     """What was asked for: the most that `claim` may come to."""
+    bar: Share | None = None
+    """What makes an answer bad: a quality below it or, for regret, below the target's by more than it."""
     confidence: Share | None = None
     """Probability, over draws of the calibration rows, that the bound holds; None: it holds in expectation."""
     method: Annotated[str, Field(max_length=300)] = ""

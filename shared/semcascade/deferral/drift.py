@@ -115,7 +115,7 @@ def drift_of(
     Args:
         policy: The policy that decides.
         counts: How each of its tiers has scored since, in order.
-        loss: What audits say.
+        loss: What audits say, in the terms of what the policy promises; see `semcascade.deferral.losses`.
         max_loss: The most that may be lost per query; what the policy is certified for unless given.
         alpha: As of `compare`.
     """
@@ -141,19 +141,18 @@ def drift_of(
 def _limit(policy: Policy, counts: Sequence[TierCounts], max_loss: float | None) -> float | None:
     """Return the most that an accepted answer may lose on average.
 
-    A promise about all queries allows accepted ones so much more as they are fewer. A promise about the share of bad
-    answers bounds the loss, too, where a bad one counts as lost whole.
+    A promise about all queries allows accepted ones so much more as they are fewer.
     """
     rows, accepted = (counts[0].rows if counts else 0), sum(one.accepted for one in counts)
     share = accepted / rows if rows else 1.0
     if max_loss is not None:
         return min(1.0, max_loss / share) if share else None
-    certificate = next((tier.certificate for tier in policy.tiers if tier.certificate), None)
-    if certificate is None or not certificate.certified:
+    limits = [tier.certificate.limit for tier in policy.tiers if tier.certificate and tier.certificate.certified]
+    if not limits or policy.certificate is None:
         return None
-    if certificate.claim in ("joint", "graded"):
-        return min(1.0, certificate.limit / share) if share else None
-    return certificate.limit
+    if policy.certificate.claim in ("joint", "graded"):  # shared out among the tiers
+        return min(1.0, sum(limits) / share) if share else None
+    return limits[0]
 
 
 def score_bin(score: float) -> int:

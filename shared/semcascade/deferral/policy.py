@@ -164,7 +164,12 @@ class Fingerprint(Table):
     digest: Annotated[str, Field(max_length=128)]
     """Hash of the rows' ids, answers and qualities."""
     quality: Name
-    """Where the qualities came from, e.g. `"scores"` or `"agreement with the target"`."""
+    """Where the qualities came from: the way that `semcascade score` calls so, or `"scores"`, which say no more."""
+
+    @property
+    def likeness(self) -> bool:
+        """Whether qualities are likeness to the target's own answer."""
+        return self.quality.partition(":")[0] == "target"
 
 
 class Policy(Table):
@@ -232,6 +237,11 @@ class Policy(Table):
         """Return the policy as JSON, laid out for readers where it has no model."""
         indent = None if any(tier.model for tier in self.tiers) else 1
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent) + "\n"
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What is promised, by the first tier that promises anything; all tiers promise the same."""
+        return next((tier.certificate for tier in self.tiers if tier.certificate is not None), None)
 
     @cached_property
     def digest(self) -> str:

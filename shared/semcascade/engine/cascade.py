@@ -84,8 +84,8 @@ class Cascade:
             TierScorer(tier, self.config, part) for tier, part in zip(self.config.tiers[:-1], fitted, strict=False)
         )
         self._plan = Plan(self.config, scorers, self._transports, Guards(self.config.budget, self.config.breaker))
-        log, digest = self.config.log, self.policy.digest if self.policy else ""
-        self._chronicle = None if log is None else Chronicle(log, self._plan, self.ledger, digest)
+        log = self.config.log
+        self._chronicle = None if log is None else Chronicle(log, self._plan, self.ledger, self.policy)
         for member in self.members():
             self._transports.of(member)
         cap = self.config.budget.capped("cost") if self.config.budget else None

@@ -170,7 +170,7 @@ class Ledger:
 
         Args:
             answer: The target's answer, or its failure.
-            loss: How unlike it the accepted answer was, 0 to 1; None where that is not known.
+            loss: What accepting the other answer lost, 0 to 1; None where that is not known.
         """
         with self._lock:
             was, sums = self._sums

@@ -23,6 +23,8 @@ from typing import Any, TypeAlias
 from semcascade.config import CascadeConfig
 from semcascade.decision import Decision
 from semcascade.decision_log import DecisionLog
+from semcascade.deferral.losses import Yardstick
+from semcascade.deferral.policy import Policy
 from semcascade.engine.ledger import Ledger
 from semcascade.engine.query import Inquiry, Plan
 from semcascade.errors import ConfigError, SemcascadeError
@@ -52,14 +54,15 @@ class Chronicle:
         settings: Where and how.
         plan: What all queries of the cascade share.
         ledger: Is charged for audits.
-        policy: Name of the policy that decides, or "".
+        policy: The policy that decides, if any.
 
     Raises:
         ConfigError: If the file cannot be there.
     """
 
-    def __init__(self, settings: DecisionLog, plan: Plan, ledger: Ledger, policy: str = "") -> None:
-        self._settings, self._plan, self._ledger, self._policy = settings, plan, ledger, policy
+    def __init__(self, settings: DecisionLog, plan: Plan, ledger: Ledger, policy: Policy | None = None) -> None:
+        self._settings, self._plan, self._ledger = settings, plan, ledger
+        self._policy, self._yardstick = policy.digest if policy else "", Yardstick.of(policy)
         self._names = [tier.name for tier in plan.config.tiers]
         self._writer = _Writer(settings, plan.config)
         self._audits: set[asyncio.Task[None]] = set()
@@ -98,7 +101,7 @@ class Chronicle:
             answers = [own]
             if own.ok:
                 audit |= await self._loss(request, decision, own)
-            self._ledger.add_shadow(own, audit.get("loss"))
+            self._ledger.add_shadow(own, self._yardstick.of_unlikeness(audit["loss"]) if "loss" in audit else None)
         except SemcascadeError as error:
             _log.warning("an audit failed: %s", error)
         finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from semcascade.deferral.drift import Drift, TierCounts, drift_of
+from semcascade.deferral.losses import Yardstick
 from semcascade.deferral.policy import Policy
 from semcascade.deferral.sequence import LossEstimate, MeanSequence
 from semcascade.errors import InputError
@@ -30,8 +31,9 @@ def drift_of_log(
 ) -> Drift:
     """Hold the decisions of a log against the policy that made them.
 
-    The loss of an audited answer is what the audit found; in a log that was scored since (`score_file`), it is the
-    quality of the target's answer minus that of the accepted one, where that is more than 0.
+    A loss is what the policy's certificate bounds, else the quality lost against the target. Qualities are those of a
+    log that was scored since (`score_file`), the same way as the rows of the fit; without scores, how like the target's
+    answer the accepted one was stands in, where the policy was fitted to likeness, too.
 
     Args:
         logs: The files, in order; one that was rotated away comes first.
@@ -39,14 +41,15 @@ def drift_of_log(
         max_loss: The most that may be lost per query; what the policy is certified for unless given.
         alpha: Probability, per look, that an unchanged stream is called drifted; see `semcascade.deferral.drift`.
         confidence: Share of streams for which the interval of the loss holds at all times.
-        skipped: Is told what was left out: rows without a decision, or of another policy.
+        skipped: Is told what was left out: rows without a decision or of another policy, audits that do not tell.
 
     Raises:
         InputError: If a file cannot be read, or holds no decision of this policy.
     """
     counts = [TierCounts()] * len(policy.tiers)
     losses = MeanSequence(confidence=confidence)
-    others = undecided = 0
+    yardstick = Yardstick.of(policy)
+    others = undecided = untold = 0
     for row in chain.from_iterable(read_rows(path, skipped=skipped) for path in logs):
         decision = row.decision
         if decision is None:
@@ -55,14 +58,19 @@ def drift_of_log(
             others += 1
         else:
             counts = _counted(counts, decision, row.where)
-            loss = _loss(row, decision, policy.target)
-            if loss is not None:
-                losses.add(loss)
+            audit = decision.get("audit")
+            if isinstance(audit, Mapping):
+                loss = _loss(row, decision, audit, policy.target, yardstick)
+                untold += loss is None
+                if loss is not None:
+                    losses.add(loss)
     if not any(tier.rows for tier in counts):
         raise InputError("there is no scored decision of this policy in the log", field="log")
     for number, what in ((undecided, "hold no decision"), (others, "were decided by another policy")):
         if number:
             skipped(f"{number} rows {what} and are left out")
+    if untold:
+        skipped(f"{untold} audits do not tell what the policy promises: {_missing(policy, yardstick)}")
     return drift_of(policy, counts, LossEstimate.of(losses), max_loss=max_loss, alpha=alpha)
 
 
@@ -86,17 +94,25 @@ def _counted(counts: list[TierCounts], decision: Mapping[str, Any], where: str) 
     return counts
 
 
-def _loss(row: Row, decision: Mapping[str, Any], target: str) -> float | None:
-    """Return what an audited answer lost against the target's; None where it was not audited."""
-    audit = decision.get("audit")
-    if not isinstance(audit, Mapping):
-        return None
+def _loss(
+    row: Row, decision: Mapping[str, Any], audit: Mapping[str, Any], target: str, yardstick: Yardstick
+) -> float | None:
+    """Return what an audited answer lost; None where that cannot be told."""
     member = str(decision.get("member"))
     if member in row.scores and target in row.scores:
-        return max(0.0, row.scores[target] - row.scores[member])
-    loss = audit.get("loss")
-    if loss is None:
+        return yardstick.of_scores(row.scores[member], row.scores[target])
+    unlike = audit.get("loss")
+    if unlike is None:  # the target failed
         return None
-    if isinstance(loss, bool) or not isinstance(loss, int | float) or not 0 <= loss <= 1:
-        raise InputError(f"the loss of an audit is {loss!r}, not a number from 0 to 1", field=row.where)
-    return float(loss)
+    if isinstance(unlike, bool) or not isinstance(unlike, int | float) or not 0 <= unlike <= 1:
+        raise InputError(f"the loss of an audit is {unlike!r}, not a number from 0 to 1", field=row.where)
+    return yardstick.of_unlikeness(float(unlike))
+
+
+def _missing(policy: Policy, yardstick: Yardstick) -> str:
+    if yardstick.claim != "graded" and yardstick.bar is None:
+        return "it does not say which answers are bad"
+    if yardstick.likeness:
+        return "the target failed"
+    way = policy.data.quality if policy.data is not None else "scores"
+    return f"score the log the way the rows of the fit were scored ({way}): semcascade score LOG --by WAY --out SCORED"
