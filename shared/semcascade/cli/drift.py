@@ -80,7 +80,8 @@ def _lines(found: Drift) -> Iterator[str]:
 def _loss_lines(found: Drift) -> Iterator[str]:
     loss = found.loss
     if loss is None or loss.mean is None:
-        yield 'no audits that tell of a loss; log = {path = "...", shadow = 0.01} asks the target for 1 % of accepted queries all the same'
+        how = 'log = {path = "...", shadow = 0.01} asks the target for 1 % of accepted queries all the same'
+        yield f"no audits that tell of a loss; {how}"
         return
     interval = f"{loss.low:.4f} to {loss.high:.4f} at all times with {loss.confidence:.0%} confidence"
     yield f"loss of accepted answers {loss.mean:.4f}, {interval} ({loss.audits} audits)"
