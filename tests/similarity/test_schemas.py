@@ -37,6 +37,12 @@ def props(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties}
 
 
+SHAPES = [
+    props(kind={"const": "Square"}, side={"type": "integer"}),
+    props(kind={"const": "Circle"}, r={"type": "integer", "default": 3}),
+]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "schema"),
     [
@@ -66,6 +72,8 @@ def props(**properties: Any) -> dict[str, Any]:
         ({"m": {"a": "1"}}, {"m": {"a": 1}}, props(m={"type": "object", "additionalProperties": {"type": "integer"}})),
         ({"c": "ON"}, {"c": "on"}, props(c={"const": "on"})),
         ({"n": "2"}, {"n": 2}, props(n={"enum": [1, 2]})),
+        ({"s": {"kind": "Circle"}}, {"s": {"kind": "circle", "r": 3}}, props(s={"oneOf": SHAPES})),
+        ({"s": {"kind": "Square", "side": "2"}}, {"s": {"kind": "Square", "side": 2}}, props(s={"oneOf": SHAPES})),
     ],
 )  # fmt: skip
 def test_what_says_the_same_by_its_schema(first: Any, second: Any, schema: Any):
@@ -88,6 +96,7 @@ def test_what_says_the_same_by_its_schema(first: Any, second: Any, schema: Any):
         ({"t": ["a", "b"]}, {"t": ["a", "c"]}, props(t={"type": "array", "uniqueItems": True})),
         ({}, {"u": "Fahrenheit"}, props(u={**UNIT, "default": "Celsius"})),
         ({"x": 1}, {"x": 1, "more": 2}, props(x={"type": "integer"})),
+        ({"mode": "r"}, {"mode": "R"}, props(mode={"enum": ["r", "R"]})),
     ],
 )
 def test_what_does_not(first: Any, second: Any, schema: Any):
@@ -172,6 +181,14 @@ def test_arguments_that_disagree_are_named():
         for city, days in (("Bonn", 1), ("Bonn", 2), ("Rome", 2))
     ]
     assert get_similarity("tool_calls").compare(Query(), answers).notes == ("arguments that disagree: city, days",)
+
+
+def test_arguments_of_parallel_calls_that_disagree_are_named():
+    first, second = (
+        Candidate("m", tool_calls=(ToolCall("g", "{}"), ToolCall("f", json.dumps({"city": "Bonn", "days": days}))))
+        for days in (1, 2)
+    )
+    assert get_similarity("tool_calls").compare(Query(), [first, second]).notes == ("arguments that disagree: days",)
 
 
 FIRST = "The river carries its sediment slowly down to the sea."

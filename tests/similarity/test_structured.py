@@ -106,7 +106,15 @@ def test_assignment_equals_brute_force(scores: list[list[float]]):
     short, long = sorted((rows, columns))
     table = scores if rows <= columns else [list(column) for column in zip(*scores, strict=True)]
     best = max(sum(table[i][chosen[i]] for i in range(short)) for chosen in itertools.permutations(range(long), short))
-    assert _assigned(scores) == pytest.approx(best)
+    pairs = _assigned(scores)
+    assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == len(pairs) == short
+    assert sum(scores[i][j] for i, j in pairs) == pytest.approx(best)
+
+
+def test_a_key_that_reads_like_a_path_is_none():
+    assert alike(calling(("f", {"a.b": 1})), calling(("f", {"a": {"b": 1}}))) == 0.0
+    assert alike(calling(("f", {"a[0]": 1})), calling(("f", {"a": [1]}))) == 0.0
+    assert alike(calling(("f", {"a.b": 1})), calling(("f", {"a.b": 1.0}))) == 1.0
 
 
 def compared(*texts: str) -> Any:

@@ -55,7 +55,7 @@ def leaves(value: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
     if depth > MAX_DEPTH:
         return {path: repr(value)}
     if isinstance(value, Mapping):
-        parts = ((f"{path}.{key}" if path else str(key), item) for key, item in value.items())
+        parts = ((_inside(path, str(key)), item) for key, item in value.items())
     elif isinstance(value, list | tuple):
         parts = ((f"{path}[{index}]", item) for index, item in enumerate(value))
     else:
@@ -65,6 +65,13 @@ def leaves(value: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
         found |= leaves(item, name, depth + 1)
     # An empty list or object inside is a statement; at the top it is just nothing.
     return found or ({path: value} if path and len(value) == 0 else {})
+
+
+def _inside(path: str, key: str) -> str:
+    """Return the path of a field; a key that reads like a path itself is quoted."""
+    if any(sign in key for sign in ".[]"):
+        return f"{path}[{key!r}]"
+    return f"{path}.{key}" if path else key
 
 
 def wording_by_chrf(first: str, second: str) -> float:

@@ -36,8 +36,8 @@ _ENGLISH = (
     r"i(?:'d| would) (?:rather|prefer) not(?: to)? (?:answer|discuss|say|share|comment)\b",
     r"it would (?:not be appropriate|be inappropriate|be unethical) for me to\b",
     (
-        r"(?:this|that|your) (?:request|question|prompt)\b[^.]{0,40}?\b(?:violates|goes against|is against)\b[^.]{0,30}?"
-        r"\b(?:guidelines?|polic(?:y|ies)|rules?)\b"
+        r"(?:this|that|your) (?:request|question|prompt)\b[^.]{0,40}?\b(?:violates|goes against|is against)\b"
+        r"[^.]{0,30}?\b(?:guidelines?|polic(?:y|ies)|rules?)\b"
     ),
 )
 _OTHERS = (

@@ -97,10 +97,22 @@ class _Reader:
         """Read a value by the first of several schemas whose type it has, else by the first that changes it."""
         resolved = [choice for choice in map(self._resolved, choices) if isinstance(choice, Mapping)]
         for choice in resolved:
-            if _has_type(value, choice):
+            if _has_type(value, choice) and not self._breaks_a_constant(value, choice):
                 return self.read(value, choice, depth + 1)
         readings = (self.read(value, choice, depth + 1) for choice in resolved)
         return next((reading for reading in readings if reading is not value), value)
+
+    def _breaks_a_constant(self, value: Any, schema: Mapping[str, Any]) -> bool:
+        """Say whether a property has none of the values it may have: then the object is one of another kind."""
+        properties = schema.get("properties")
+        if not isinstance(value, Mapping) or not isinstance(properties, Mapping):
+            return False
+        parts = ((value[key], self._resolved(part)) for key, part in properties.items() if key in value)
+        return any(
+            not any(_same_member(item, member) for member in members)
+            for item, part in parts
+            if isinstance(part, Mapping) and (members := _members(part))
+        )
 
     def _resolved(self, schema: Any) -> Any:
         for _ in range(MAX_DEPTH):
@@ -145,7 +157,11 @@ def _member(value: Any, members: Sequence[Any]) -> Any:
     exact = (member for member in members if type(member) is type(value) and member == value)
     spelt = (member for member in members if _same_member(value, member))
     found = next(exact, next(spelt, value))
-    return Verbatim(found) if isinstance(found, str) else found
+    if not isinstance(found, str):
+        return found
+    # Members that differ by nothing but their case are told apart by their place.
+    alike = [member for member in members if isinstance(member, str) and _same_member(member, found)]
+    return Verbatim(f"{found} ({alike.index(found) + 1})" if len(alike) > 1 and found in alike else found)
 
 
 def _same_member(value: Any, member: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -84,11 +85,9 @@ class ToolCalls(_ByField):
 
         def alike(i: int, j: int) -> float:
             if calls[i] and calls[j]:
-                if len(calls[i]) == len(calls[j]) == 1 and calls[i][0][0] == calls[j][0][0]:
-                    found = self._match(calls[i][0][1], calls[j][0][1])
-                    disagree.update(found.disagree)
-                    return found.score
-                return _calls_alike(calls[i], calls[j], self._match)
+                score, fields = _calls_alike(calls[i], calls[j], self._match)
+                disagree.update(fields)
+                return score
             return _same(forms[i], forms[j])
 
         matrix = _pairwise(len(answers), alike)
@@ -176,42 +175,55 @@ def _call(call: ToolCall, schemas: Mapping[str, Any]) -> Call:
     return call.name, leaves(normalised(arguments, schemas.get(call.name)))
 
 
-def _calls_alike(first: tuple[Call, ...], second: tuple[Call, ...], alike: Callable[[Fields, Fields], Match]) -> float:
-    """Match calls one to one so that most agrees; the mean over the longer list, capped where any call differs."""
-    scores = [
-        [alike(one, other).score if name == other_name else 0.0 for other_name, other in second] for name, one in first
-    ]
-    best = _assigned(scores) if max(len(first), len(second)) <= MAX_MATCHED else _greedy(scores)
-    share = best / max(len(first), len(second))
-    return share if share == 1.0 or len(first) == len(second) == 1 else min(share, CONFLICT_WEIGHT)
+def _calls_alike(
+    first: tuple[Call, ...], second: tuple[Call, ...], alike: Callable[[Fields, Fields], Match]
+) -> tuple[float, set[str]]:
+    """Match calls one to one so that most agrees.
+
+    Returns:
+        The mean over the longer list, capped where any of several calls differs; the arguments that disagree.
+    """
+    found = [[alike(one, other) if name == called else None for called, other in second] for name, one in first]
+    scores = [[0.0 if match is None else match.score for match in row] for row in found]
+    longer = max(len(first), len(second))
+    pairs = _assigned(scores) if longer <= MAX_MATCHED else _greedy(scores)
+    share = sum(scores[i][j] for i, j in pairs) / longer
+    matched = (match for i, j in pairs if (match := found[i][j]) is not None)
+    fields = {path for match in matched for path in match.disagree}
+    return share if share == 1.0 or longer == 1 else min(share, CONFLICT_WEIGHT), fields
 
 
-def _assigned(scores: Sequence[Sequence[float]]) -> float:
-    """Return the greatest sum over one-to-one matchings of rows and columns."""
+Pairs: TypeAlias = tuple[tuple[int, int], ...]
+
+
+def _assigned(scores: Sequence[Sequence[float]]) -> Pairs:
+    """Return the one-to-one matching of rows and columns with the greatest sum."""
     if len(scores) > len(scores[0]):
-        scores = [list(column) for column in zip(*scores, strict=True)]
+        return tuple((i, j) for j, i in _assigned([list(column) for column in zip(*scores, strict=True)]))
 
     @functools.cache
-    def best(row: int, used: int) -> float:
+    def best(row: int, used: int) -> tuple[float, Pairs]:
         if row == len(scores):
-            return 0.0
+            return 0.0, ()
         return max(
-            scores[row][column] + best(row + 1, used | 1 << column)
-            for column in range(len(scores[0]))
-            if not used >> column & 1
+            (
+                (scores[row][column] + rest, ((row, column), *pairs))
+                for column in range(len(scores[0]))
+                if not used >> column & 1
+                for rest, pairs in [best(row + 1, used | 1 << column)]
+            ),
+            key=operator.itemgetter(0),
         )
 
-    return best(0, 0)
+    return best(0, 0)[1]
 
 
-def _greedy(scores: Sequence[Sequence[float]]) -> float:
+def _greedy(scores: Sequence[Sequence[float]]) -> Pairs:
     ranked = sorted(((score, i, j) for i, row in enumerate(scores) for j, score in enumerate(row)), reverse=True)
-    rows: set[int] = set()
+    chosen: dict[int, int] = {}
     columns: set[int] = set()
-    total = 0.0
-    for score, i, j in ranked:
-        if i not in rows and j not in columns:
-            rows.add(i)
+    for _, i, j in ranked:
+        if i not in chosen and j not in columns:
+            chosen[i] = j
             columns.add(j)
-            total += score
-    return total
+    return tuple(chosen.items())
