@@ -200,6 +200,26 @@ def test_python_that_does_something_else(other: str):
     assert 0.5 < Code().matrix([PYTHON, other])[0, 1] < 1.0
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("x = 1", "x: int = 1"),
+        ("import numpy as np\nnp.zeros(3)", "import numpy as n\nn.zeros(3)"),
+        ("try:\n    f()\nexcept E as e:\n    print(e)", "try:\n    f()\nexcept E as error:\n    print(error)"),
+        ("x = 1\nprint('x')", "y = 1\nprint('x')"),
+    ],
+)
+def test_every_name_that_python_binds_is_free(first: str, second: str):
+    assert Code().matrix([first, second])[0, 1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("s = '1'", "s = 1"), ("s = 'None'", "s = None"), ("s = b'a'", "s = 'a'")]
+)
+def test_a_text_is_not_the_value_that_it_spells(first: str, second: str):
+    assert Code().matrix([first, second])[0, 1] < 1.0
+
+
 def test_other_languages_by_tokens():
     first = "function add(a, b) {\n  // sum\n  return a + b;\n}"
     second = "function add(x, y) { return x + y; /* sum */ }"

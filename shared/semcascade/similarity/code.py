@@ -70,7 +70,12 @@ def _python_tokens(tree: ast.Module) -> Iterator[str]:
     stack: list[object] = [tree]
     while stack:
         node = stack.pop()
-        if isinstance(node, ast.AST):
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            node = ast.Assign(targets=[node.target], value=node.value)
+        if isinstance(node, ast.Constant):
+            # A text is neither the name nor the number that it spells.
+            yield f"Constant {node.value!r}"
+        elif isinstance(node, ast.AST):
             yield type(node).__name__
             # A docstring says nothing about what the code does; neither does an annotation.
             parts = [part for field, part in ast.iter_fields(node) if field not in _SILENT_FIELDS]
@@ -103,6 +108,10 @@ def _bound(tree: ast.Module) -> dict[str, None]:
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             places.append((node.lineno, node.col_offset, node.id))
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            places.append((node.lineno, node.col_offset, node.name))
+        elif isinstance(node, ast.alias) and node.asname:
+            places.append((node.lineno, node.col_offset, node.asname))
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
             places.append((node.lineno, node.col_offset, node.name))
     return {name: None for _, _, name in sorted(places)}
 
