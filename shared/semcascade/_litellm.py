@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["close_clients", "finish_logging", "litellm", "not_reported_itself", "part_of_a_call", "was_imported"]
+__all__ = [
+    "close_clients",
+    "finish_logging",
+    "finish_own_logging",
+    "litellm",
+    "not_reported_itself",
+    "part_of_a_call",
+    "was_imported",
+]
 
 _ENVIRONMENT = {
     # Without it the import fetches a price table from the network and waits for it.
@@ -74,6 +82,14 @@ def _mark() -> Any:
 def was_imported() -> bool:
     """Say whether LiteLLM is there, all of it, and has registered what it does at exit."""
     return litellm.cache_info().currsize > 0
+
+
+async def finish_own_logging() -> None:
+    """Finish what LiteLLM logs on this loop; what it logs on a loop of the user's is for it to finish."""
+    module = sys.modules.get("litellm.litellm_core_utils.logging_worker")
+    worker: Any = getattr(module, "GLOBAL_LOGGING_WORKER", None)
+    if getattr(worker, "_bound_loop", None) is asyncio.get_running_loop():
+        await finish_logging()
 
 
 async def finish_logging() -> None:

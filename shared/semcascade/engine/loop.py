@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import aclosing, suppress
 from typing import Any, ClassVar, TypeVar
 
-from semcascade._litellm import close_clients, finish_logging, was_imported
+from semcascade._litellm import close_clients, finish_own_logging, was_imported
 from semcascade.errors import SemcascadeError
 from semcascade.locks import ForkLock
 
@@ -150,7 +150,7 @@ class EngineLoop:
         self._thread.join(_SHUTDOWN_S)
 
     async def _wind_up(self) -> None:
-        await finish_logging()
+        await finish_own_logging()
         running = _other_tasks()
         for task in running:
             if not _closes_a_generator(task):
