@@ -14,7 +14,6 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable
 
 from langchain_semcascade.base import CascadeModel
-from langchain_semcascade.crossing import asked_from_here, from_here
 from langchain_semcascade.errors import translated
 from langchain_semcascade.messages import PROVIDER, delta_chunk, last_chunk, to_message, to_openai
 from langchain_semcascade.runs import current_run
@@ -34,6 +33,7 @@ from semcascade.config import Member
 from semcascade.decision import FALLBACK, Result
 from semcascade.errors import InputError
 from semcascade.transport.base import Delta
+from semcascade.transport.crossing import asked_from_here, from_here
 
 __all__ = ["ChatSemCascade"]
 

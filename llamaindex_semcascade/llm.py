@@ -38,6 +38,7 @@ from semcascade.config import CascadeConfig
 from semcascade.engine.cascade import Cascade
 from semcascade.redaction import is_secret_key
 from semcascade.transport.base import Transport
+from semcascade.transport.crossing import asked_from_here, from_here
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -335,7 +336,7 @@ class SemCascade(FunctionCallingLLM):
 
     async def _achat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> ChatResponse:
         span = active_span_id.get()
-        with reporting_failure(span):
+        with reporting_failure(span), asked_from_here():
             result = await self._cascade.acomplete(to_conversation(messages), **self._options(kwargs))
         return to_chat_response(reported(result, span))
 
@@ -345,7 +346,7 @@ class SemCascade(FunctionCallingLLM):
 
     def _astream_chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> ChatResponseAsyncGen:
         pieces = self._cascade.astream(to_conversation(messages), **self._options(kwargs))
-        return aresponses(pieces, active_span_id.get())
+        return aresponses(from_here(pieces), active_span_id.get())
 
     def _options(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens, **self.additional_kwargs}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
+from contextvars import copy_context
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse, ThinkingBlock
@@ -23,6 +23,7 @@ from semcascade.errors import BadRequestError
 from semcascade.messages import Candidate, Request, ToolCall, Usage
 from semcascade.transport.adoption import with_models_as_members
 from semcascade.transport.base import Delta, Transport
+from semcascade.transport.crossing import asked, in_pieces
 from semcascade.transport.recorded import whole
 
 __all__ = ["LLMTransport", "with_llms_as_members"]
@@ -62,11 +63,16 @@ class LLMTransport(Transport):
             BadRequestError: If it asks for what a LlamaIndex LLM cannot be asked for.
         """
         arguments = self._arguments(member, request)
-        if isinstance(self.llm, CustomLLM):  # its asynchronous methods hold up the loop
-            response = await asyncio.to_thread(self.llm.chat, **arguments)
-        else:
-            response = await self.llm.achat(**arguments)
-        return self._candidate(member, response)
+
+        def chat() -> ChatResponse:
+            return self.llm.chat(**arguments)
+
+        async def achat() -> ChatResponse:
+            return await self.llm.achat(**arguments)
+
+        # The asynchronous methods of a CustomLLM hold up the loop.
+        awaiting = None if isinstance(self.llm, CustomLLM) else achat
+        return self._candidate(member, await asked(chat, awaiting, context=copy_context()))
 
     async def stream(self, member: Member, request: Request, *, timeout: float) -> AsyncIterator[Delta]:
         """Ask for one answer in pieces; tool calls come whole, with the last one.
@@ -77,9 +83,19 @@ class LLMTransport(Transport):
         if isinstance(self.llm, CustomLLM):
             yield whole(await self.complete(member, request, timeout=timeout))
             return
+        arguments = self._arguments(member, request)
+
+        def stream_chat() -> Iterator[ChatResponse]:
+            with closing(self.llm.stream_chat(**arguments)) as stream:
+                yield from stream
+
+        async def astream_chat() -> AsyncIterator[ChatResponse]:
+            async with aclosing(await self.llm.astream_chat(**arguments)) as stream:
+                async for response in stream:
+                    yield response
+
         response, shown = None, 0
-        stream = await self.llm.astream_chat(**self._arguments(member, request))
-        async with aclosing(stream) as responses:
+        async with aclosing(in_pieces(stream_chat, astream_chat, context=copy_context())) as responses:
             async for response in responses:
                 text = response.message.content or ""
                 if len(text) > shown:

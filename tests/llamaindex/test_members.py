@@ -1,5 +1,6 @@
 """Members that are LlamaIndex LLMs themselves; here cascades and mocks, which are such LLMs."""
 
+import asyncio
 import pickle
 import threading
 from typing import ClassVar
@@ -11,6 +12,7 @@ from llama_index.core.base.llms.types import ChatMessage, CompletionResponse, Im
 from llama_index.core.llms.callbacks import llm_completion_callback
 from llama_index.core.llms.custom import CustomLLM
 from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLM
+from pydantic import PrivateAttr
 
 from llamaindex_semcascade import SemCascade
 from llamaindex_semcascade.conversations import from_conversation
@@ -18,7 +20,7 @@ from llamaindex_semcascade.messages import to_conversation
 from semcascade import CascadeError, InputError, ScriptedTransport, ToolCall
 from semcascade.errors import ServerError
 from tests.llamaindex.contract import FunctionCallingContract
-from tests.llamaindex.helpers import CHAT, PIXEL, WEATHER, replies, said, user
+from tests.llamaindex.helpers import CHAT, COMPLETE, PIXEL, WEATHER, replies, said, user
 from tests.llamaindex.models import MEMBERS, SCATTER, scripted, think
 
 
@@ -236,3 +238,36 @@ def test_parts_of_unknown_kind_are_refused():
 
 def test_the_brain_is_the_same():
     assert scripted({"*": think}).complete("sky").text == of_llms().complete("sky").text
+
+
+class Whereabouts(SemCascade):
+    """Notes on which event loop, or thread, it is asked."""
+
+    _asked: list = PrivateAttr(default_factory=list)
+
+    def chat(self, messages, **kwargs):
+        self._asked.append(threading.current_thread().name)
+        return super().chat(messages, **kwargs)
+
+    def stream_chat(self, messages, **kwargs):
+        self._asked.append(threading.current_thread().name)
+        return super().stream_chat(messages, **kwargs)
+
+    async def achat(self, messages, **kwargs):
+        self._asked.append(asyncio.get_running_loop())
+        return await super().achat(messages, **kwargs)
+
+    async def astream_chat(self, messages, **kwargs):
+        self._asked.append(asyncio.get_running_loop())
+        return await super().astream_chat(messages, **kwargs)
+
+
+@pytest.mark.parametrize("method", [*CHAT, *COMPLETE])
+async def test_an_llm_is_asked_on_the_loop_it_is_used_on_elsewhere(method):
+    """Its connections belong to this loop; from the engine's own they would break."""
+    script = ScriptedTransport({"*": "large"})
+    llm = Whereabouts(ensemble=["x", "y"], target="z", transport=script)
+    cascade = SemCascade(ensemble=["a", "b"], target=llm, transport=ScriptedTransport({"a": "1", "b": "2"}))
+    assert said((await replies(cascade, method, "x" if "complete" in method else [user("x")]))[-1]) == "large"
+    here = asyncio.get_running_loop() if method.startswith("a") else "semcascade-model"
+    assert llm._asked == [here]
