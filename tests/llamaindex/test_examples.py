@@ -81,7 +81,7 @@ def test_the_readmes_snippets():
         names = ("OPENAI", "DEEPSEEK", "MISTRAL")
         keys = {f"{name}_API_KEY": "none" for name in names} | {f"{name}_API_BASE": server.base_url for name in names}
         done = subprocess.run(
-            [sys.executable, "-c", code], env={**os.environ, **keys, "PYTHONPATH": str(ROOT)}, capture_output=True,
+            [sys.executable, "-c", code], env={**os.environ, **keys, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True,
             text=True, timeout=120, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
