@@ -23,12 +23,13 @@ WEATHER = {
 
 
 def members(server, **settings) -> dict[str, Any]:
-    """Return the settings of a cascade that asks the service."""
+    """Return the settings of a cascade that asks the service, all members to the end."""
     settings = {**PRICES, **settings}
     return {
         "ensemble": [server.member(name, **settings) for name in MEMBERS],
         "target": server.member("big", **settings),
         "max_retries": 0,
+        "early_exit": "off",
     }
 
 

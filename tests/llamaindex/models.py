@@ -42,11 +42,10 @@ PRICES = {"input_cost_per_token": 1e-6, "output_cost_per_token": 3e-6}
 
 
 def served(server, **settings):
-    """Return a cascade that asks a service through LiteLLM; prices are settings of every member."""
+    """Return a cascade that asks a service through LiteLLM, all members to the end; prices are every member's."""
     prices = {name: settings.pop(name) for name in PRICES if name in settings}
     return SemCascade(
         ensemble=[server.member(name, **prices) for name in MEMBERS],
         target=server.member("big", **prices),
-        max_retries=0,
-        **settings,
+        **{"max_retries": 0, "early_exit": "off", **settings},
     )
