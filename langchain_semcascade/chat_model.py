@@ -145,6 +145,8 @@ class ChatSemCascade(CascadeModel):
         options = {"temperature": self.temperature, "max_tokens": self.max_tokens, **self.model_kwargs, **call}
         options["stop"] = stop or self.stop or None
         options["member"], options["watcher"] = options.pop("model", None), member_runs(run_manager)
+        if options["member"] is not None:
+            self.cascade.find(options["member"], field="model")
         for name in _NOT_PER_CALL.keys() & options.keys():
             raise InputError(f"not an argument of a call; {_NOT_PER_CALL[name]}", field=name)
         if isinstance(options.get("response_format"), type):

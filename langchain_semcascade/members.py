@@ -8,7 +8,7 @@ import json
 import pickle
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -21,7 +21,7 @@ from langchain_semcascade.profile import abilities_in
 from langchain_semcascade.replies import cost_told, deltas, to_candidate
 from semcascade.abilities import Ability
 from semcascade.config import Member
-from semcascade.errors import MalformedReplyError, MemberError
+from semcascade.errors import ConfigError, MalformedReplyError, MemberError
 from semcascade.messages import Candidate, Request, Usage
 from semcascade.model_table import known_of
 from semcascade.transport.base import Delta, Transport, configured_price
@@ -42,8 +42,16 @@ def as_member(value: object) -> tuple[dict[str, Any], Transport] | None:
 
     It is known by the id that LiteLLM has for its model, so that prices and windows are found. A model that repeats
     failed requests by itself is not made to do so twice.
+
+    Raises:
+        ConfigError: If it is made of a chat model (bound arguments, retries, fallbacks), but is none itself.
     """
     if not isinstance(value, BaseChatModel):
+        if isinstance(value, Runnable):
+            raise ConfigError(
+                f"a {type(value).__name__} is no chat model; give the model itself, what was bound to it beside it: "
+                "{'model': ..., 'params': {...}}; retries and fallbacks are settings of the cascade"
+            )
         return None
     said = value._get_ls_params()
     provider = str(said.get("ls_provider") or "langchain")
@@ -116,6 +124,10 @@ class ChatModelTransport(Transport):
         if type(self.model).bind_tools is BaseChatModel.bind_tools:
             known |= {"tools": False, "tool_choice": False, "structured_output": False}
         return known
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Ask the same chat model from a copy of the cascade: many cannot be copied, as they keep connections."""
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the chat model as it pickles itself, keys included.

@@ -350,7 +350,10 @@ class SemCascade(FunctionCallingLLM):
 
     def _options(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens, **self.additional_kwargs}
-        return request_options({**own, **kwargs})
+        options = request_options({**own, **kwargs})
+        if "member" in options:
+            self._cascade.find(options["member"], field="model")
+        return options
 
     def _as_messages(self, prompt: str, *, formatted: bool) -> list[ChatMessage]:
         text = prompt if formatted or self.completion_to_prompt is None else self.completion_to_prompt(prompt)

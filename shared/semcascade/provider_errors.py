@@ -149,6 +149,8 @@ def _kind(chain: list[BaseException]) -> type[MemberError]:
     for name, kind in _BY_CLASS.items():
         if name in names:
             return kind
+    if isinstance(chain[0], TypeError) and "keyword argument" in str(chain[0]):
+        return BadRequestError  # the client itself refuses a parameter
     return BadRequestError if status is not None and 300 <= status < 500 else ServerError
 
 

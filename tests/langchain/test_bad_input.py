@@ -50,7 +50,7 @@ def test_a_schema_that_providers_refuse(over_http):
 @pytest.mark.parametrize(
     ("call", "field", "told"),
     [
-        (lambda model: model.invoke("Hello", model="openai/unheard-of"), "member", "members are openai/cheap-1"),
+        (lambda model: model.invoke("Hello", model="openai/unheard-of"), "model", "members are openai/cheap-1"),
         (lambda model: model.bind_tools([object()]), r"tools\[0\]", "no tool with a schema"),
         (lambda model: model.bind_tools([{"name": None}]), r"tools\[0\]", "no tool with a schema|run"),
         (lambda model: model.invoke([HumanMessage([{"type": "smell", "smell": "rose"}])]), r"messages\[0\]", "smell"),

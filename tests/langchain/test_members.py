@@ -291,6 +291,38 @@ async def test_copies_dumps_and_caches(server, chat):
         await transport.model.aclose()
 
 
+def test_a_deep_copy_asks_the_same_chat_models(mixed):
+    copied = copy.deepcopy(mixed)
+    assert copied.invoke(ASK).text == "You asked: Repeat me"
+    assert copied.cascade.ledger.summary().queries == 1
+    assert mixed.cascade.ledger.summary().queries == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        (lambda made: {"ensemble": ["a", made], "target": "b"}, r"ensemble\[1\]"),
+        (lambda made: {"ensemble": ["a", {"model": made, "name": "c"}], "target": "b"}, r"ensemble\[1\].model"),
+        (lambda made: {"tiers": [{"members": ["a", "c"]}, {"members": [made]}]}, r"tiers\[1\].members\[0\]"),
+    ],
+)
+def test_what_is_made_of_a_chat_model_is_none(chat, settings, field):
+    with pytest.raises(ConfigError, match=f"^{field}: a _ChatModelBinding is no chat model"):
+        ChatSemCascade(**settings(chat("d").bind(temperature=1.0)))
+
+
+def test_a_parameter_that_the_clients_refuse_is_bad_input_and_not_tried_again(scripted):
+    class Strict(FakeListChatModel):
+        def _call(self, messages, stop=None, run_manager=None):
+            raise AssertionError("never with a parameter that it does not know")
+
+    members = [{"model": Strict(responses=["4"]), "name": name} for name in ("a", "b", "c")]
+    model = ChatSemCascade(ensemble=members[:2], target=members[2])
+    with pytest.raises(core.ModelInvalidRequestError, match="temprature") as error:
+        model.invoke(ASK, temprature=2)
+    assert [failure.member for failure in error.value.failures] == ["a", "b", "c"], "asked once each"
+
+
 def test_pickling_says_who_cannot(chat):
     fine = ChatSemCascade(
         ensemble=["a", "b"],

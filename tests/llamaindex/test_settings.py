@@ -52,7 +52,7 @@ class TestBadInput:
             (lambda llm: llm.complete(""), "prompt: .*empty|prompt: no message has any content"),
             (lambda llm: llm.complete("  \n"), "prompt: .*empty|prompt: no message has any content"),
             (lambda llm: llm.chat([]), "prompt: the list of messages is empty"),
-            (lambda llm: llm.chat([user("x")], model="gpt-9"), "member: 'gpt-9' is no member.*cheap-1, cheap-2"),
+            (lambda llm: llm.chat([user("x")], model="gpt-9"), "model: 'gpt-9' is no member.*cheap-1, cheap-2"),
             (lambda llm: llm.chat([user("x")], timeout=3), r"timeout: .*give it to SemCascade\(\.\.\.\)"),
             (lambda llm: llm.chat([user("x")], api_key="sk-1"), "api_key: it cannot be given per call"),
             (lambda llm: llm.chat([user("x")], stream=True), "stream: it cannot be given per call"),

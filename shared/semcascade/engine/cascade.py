@@ -236,18 +236,27 @@ class Cascade:
             response_format=options.pop("response_format", None),
             params=options,
         )
-        plan, only = routed(self._plan, request, None if only is None else self._find(only))
+        plan, only = routed(self._plan, request, None if only is None else self.find(only))
         if watcher is not None:
             plan = dataclasses.replace(plan, transports=watched(plan.transports, watcher))
         return plan if deadline is None else _within(plan, deadline), request, only
 
-    def _find(self, name: str) -> Member:
+    def find(self, name: str, *, field: str = "member") -> Member:
+        """Return the first member of a name or model id.
+
+        Args:
+            name: The name or model id.
+            field: What the caller calls it.
+
+        Raises:
+            InputError: If no member has it.
+        """
         members = self.config.members()
         for member in members:
             if name in (member.name, member.model):
                 return member
         known = ", ".join(dict.fromkeys(member.name for member in members))
-        raise InputError(f"{name!r} is no member of this cascade; members are {known}", field="member")
+        raise InputError(f"{name!r} is no member of this cascade; members are {known}", field=field)
 
     async def _complete(self, run: QueryRun) -> Result:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
+from semcascade.errors import ConfigError
 from semcascade.transport.base import Transport
 
 __all__ = ["Adopt", "with_models_as_members"]
@@ -28,6 +29,9 @@ def with_models_as_members(
 
     Returns:
         The settings, where each such model is a member that names a transport, and these transports by their names.
+
+    Raises:
+        ConfigError: If `adopt` refuses one; `field` says where it stands.
     """
     transports: dict[str, Transport] = {}
 
@@ -37,18 +41,25 @@ def with_models_as_members(
             number += 1
         return name
 
-    def replaced(value: Any) -> Any:
-        found = adopt(value)
+    def replaced(value: Any, where: str) -> Any:
+        try:
+            found = adopt(value)
+        except ConfigError as error:
+            raise ConfigError(str(error), field=where) from None
         if found is not None:
             name = free_name()
             member, transports[name] = found
             return {**member, "transport": name}
         if isinstance(value, Mapping):
-            model = replaced(value["model"]) if "model" in value else None
+            model = replaced(value["model"], f"{where}.model") if "model" in value else None
             if isinstance(model, Mapping):
                 return {**model, **{key: given for key, given in value.items() if key != "model"}}
-            return {key: replaced(given) if key == "members" else given for key, given in value.items()}
-        return [replaced(item) for item in value] if isinstance(value, list | tuple) else value
+            return {
+                key: replaced(given, f"{where}.{key}") if key == "members" else given for key, given in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [replaced(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return value
 
-    members = {key: replaced(value) for key, value in settings.items() if key in _PLACES}
+    members = {key: replaced(value, key) for key, value in settings.items() if key in _PLACES}
     return {**settings, **members}, transports
