@@ -36,6 +36,7 @@ class Registry(Generic[T]):
         self.field, self.group = field, group
         self._builtin = dict(builtin)
         self._registered: dict[str, T] = {}
+        self._resolved: dict[str, T] = {}
         self._lock = ForkLock()
 
     def register(self, name: str, item: T) -> None:
@@ -62,8 +63,11 @@ class Registry(Generic[T]):
         Raises:
             ConfigError: If the name is unknown, or a package's entry point cannot be loaded.
         """
+        if name in self._resolved:
+            return self._resolved[name]
         if name in self._builtin:
             found: T = pkgutil.resolve_name(self._builtin[name])
+            self._resolved[name] = found
             return found
         with self._lock:
             if name in self._registered:

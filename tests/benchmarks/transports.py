@@ -13,8 +13,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -200,32 +200,38 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
+@contextmanager
+def service() -> Iterator[str]:
+    """Serve in a process of its own; yield its address."""
+    command = [sys.executable, "-c", "from tests.benchmarks.transports import serve; serve()"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
+        finally:
+            process.terminate()
+
+
 def main() -> None:
     """Print the tables."""
     console = Console(width=120)
     litellm()
-    command = [sys.executable, "-c", "from tests.benchmarks.transports import serve; serve()"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as service:
-        assert service.stdout is not None
-        try:
-            base = f"http://127.0.0.1:{int(service.stdout.readline())}/v1"
-            for stream in (False, True):
-                costs = asyncio.run(measured(base, stream=stream))
-                title = f"streams of {WORDS} words" if stream else "whole answers"
-                numbers = ("queries/s", "CPU a call", "of bare aiohttp", "of LiteLLM")
-                table = plain_table(f"{title}, {AT_ONCE} at a time", *numbers, right=numbers)
-                for name, cost in costs.items():
-                    table.add_row(
-                        name,
-                        f"{1 / statistics.median(cost.clock):.0f}",
-                        f"{statistics.median(cost.cpu) * 1e3:.2f} ms",
-                        f"{ratio(cost.clock, costs['aiohttp, bare'].clock):.2f} × the time",
-                        f"{ratio(costs['litellm'].clock, cost.clock):.1f} × the queries",
-                    )
-                console.print(table)
-                console.print()
-        finally:
-            service.terminate()
+    with service() as base:
+        for stream in (False, True):
+            costs = asyncio.run(measured(base, stream=stream))
+            title = f"streams of {WORDS} words" if stream else "whole answers"
+            numbers = ("queries/s", "CPU a call", "of bare aiohttp", "of LiteLLM")
+            table = plain_table(f"{title}, {AT_ONCE} at a time", *numbers, right=numbers)
+            for name, cost in costs.items():
+                table.add_row(
+                    name,
+                    f"{1 / statistics.median(cost.clock):.0f}",
+                    f"{statistics.median(cost.cpu) * 1e3:.2f} ms",
+                    f"{ratio(cost.clock, costs['aiohttp, bare'].clock):.2f} × the time",
+                    f"{ratio(costs['litellm'].clock, cost.clock):.1f} × the queries",
+                )
+            console.print(table)
+            console.print()
 
 
 if __name__ == "__main__":

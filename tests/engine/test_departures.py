@@ -122,7 +122,7 @@ def test_a_stream_that_breaks_off_is_in_the_record_and_its_price_unknown():
 def test_a_streamed_answer_costs_what_its_failed_attempts_may_have_cost():
     transport = StallingOnce(SCATTER)
     ensemble = [{"model": name, **PRICES} for name in ("a", "b")]
-    target = {"model": "t", "timeout": 0.05, "max_retries": 1, **PRICES}
+    target = {"model": "t", "timeout": 0.6, "max_retries": 1, **PRICES}
     with Cascade(ensemble=ensemble, target=target, transport=transport) as cascade:
         *_, result = cascade.stream("?")
     assert (result.candidate.attempts, result.candidate.cost) == (2, None)

@@ -21,7 +21,25 @@ FORESEEABLE = [
 ]  # fmt: skip
 WAITING = ["eigv", "ecc", "kle", "semantic_entropy_corrected", "snne_weighted", "selfcheck_ngram", "combined"]
 QUERY = Query("How much is it?")
-WORDS = ["12", "12 kg", "12 m", "12.0", "50%", "1/2", "50", "Paris", "paris.", "It is Paris", "", "I don't know."]
+WORDS = [
+    "[1, 2]",
+    "(1, 2)",
+    "1, 2",
+    "1,200",
+    "1200",
+    "12",
+    "12 kg",
+    "12 m",
+    "12.0",
+    "50%",
+    "1/2",
+    "50",
+    "Paris",
+    "paris.",
+    "It is Paris",
+    "",
+    "I don't know.",
+]
 VALUES = st.sampled_from([0.0, 0.0, 0.3, 0.5, 0.59, 0.6, 0.61, 1.0, 1.0])
 
 

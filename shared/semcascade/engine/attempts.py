@@ -6,9 +6,10 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from semcascade.config import CascadeConfig, Member
 from semcascade.decision import total_cost
@@ -99,9 +100,8 @@ class Patience:
         if self.deadline.remaining() <= 0:
             raise _LateError("not asked, as the query's deadline had passed", member=member.name)
 
-    @asynccontextmanager
-    async def bound(self, member: Member) -> AsyncIterator[None]:
-        """Bound one attempt, or the wait for one piece of a stream.
+    def bound(self, member: Member) -> _Bound:
+        """Bound one attempt, or the wait for one piece of a stream; a context.
 
         Transports are told the member's own timeout, the same every time: clients are kept by it, and one made for
         what a query has left would never be used again.
@@ -109,13 +109,38 @@ class Patience:
         Raises:
             MemberTimeoutError: If it took longer.
         """
-        seconds = max(0.0, min(self.timeout, self.deadline.remaining()))
+        return _Bound(self, member, max(0.0, min(self.timeout, self.deadline.remaining())))
+
+
+class _Bound:
+    """A time limit whose end is the member's failure; a generator would cost as much as the limit itself."""
+
+    __slots__ = ("_limit", "_member", "_patience", "_seconds")
+
+    def __init__(self, patience: Patience, member: Member, seconds: float) -> None:
+        self._patience, self._member, self._seconds = patience, member, seconds
+        self._limit = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
-            async with asyncio.timeout(seconds):
-                yield
+            await self._limit.__aexit__(kind, error, trace)
         except TimeoutError:
-            whose = "the query's deadline" if self.deadline.remaining() <= 0 else f"its timeout of {seconds:g} s"
-            raise MemberTimeoutError(f"no answer within {whose}", member=member.name) from None
+            raise self._late() from None
+        if isinstance(error, TimeoutError):
+            raise self._late() from None
+
+    def _late(self) -> MemberTimeoutError:
+        whose = (
+            "the query's deadline"
+            if self._patience.deadline.remaining() <= 0
+            else f"its timeout of {self._seconds:g} s"
+        )
+        return MemberTimeoutError(f"no answer within {whose}", member=self._member.name)
 
 
 @dataclass(slots=True)
@@ -234,13 +259,21 @@ async def _attempts(
             await asyncio.sleep(pause)
         else:
             latency = time.monotonic() - started
-            first, *others = (
-                dataclasses.replace(answer, member=member.name, latency_s=answer.latency_s or latency)
-                for answer in answers
+            first, *others = answers
+            first = dataclasses.replace(
+                first,
+                member=member.name,
+                latency_s=first.latency_s or latency,
+                cost=total_cost([*costs, first.cost]),
+                attempts=attempt - 1 + first.attempts,
             )
-            sent = attempt - 1 + first.attempts
-            first = dataclasses.replace(first, cost=total_cost([*costs, first.cost]), attempts=sent)
-            return [first, *(dataclasses.replace(other, attempts=0) for other in others)]
+            return [
+                first,
+                *(
+                    dataclasses.replace(other, member=member.name, latency_s=other.latency_s or latency, attempts=0)
+                    for other in others
+                ),
+            ]
     raise AssertionError("unreachable: the last attempt returns")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from semcascade.config import Tier
 from semcascade.engine.departures import LEFT, cut_short, mean_usage
-from semcascade.engine.foresight import can_foresee, can_lean, foresee, leans_to_defer
+from semcascade.engine.foresight import can_foresee, can_lean, foresee, leans_to_defer, may_settle
 from semcascade.engine.query import Inquiry
 from semcascade.engine.samples import Slot, ask_samples
 from semcascade.engine.scoring import TierScorer
@@ -133,7 +133,8 @@ class FanOut:
         """Whether the decision, and the answer where one is returned, is sure whatever may still come."""
         config = self._inquiry.config
         slots = [(slot.member, slot.answer) for slot in self._slots if slot.candidate is None or slot.answer]
-        if len(self._answered()) < self._scorer.quorum:
+        there = len(self._answered())
+        if there < self._scorer.quorum or not may_settle(self._scorer, there, len(slots) - there):
             return False
         foreseen = await foresee(self._scorer, Query.of(self._inquiry.request), slots)
         if foreseen.accept is None or (foreseen.accept is False and self._is_heard_later()):

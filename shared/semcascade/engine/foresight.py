@@ -13,11 +13,11 @@ from semcascade.deferral.rules import Foreseeing, Leaning, Rule
 from semcascade.deferral.selection import Choice, effective_signal, priority_order
 from semcascade.engine.scoring import TierScorer, evidence_of, misfits
 from semcascade.messages import Candidate
-from semcascade.signals import Evidence, centrality, get_signal
+from semcascade.signals import Evidence, Signal, centrality, get_signal
 from semcascade.signals.bounds import Partial
 from semcascade.similarity import Comparison, Query, acompare
 
-__all__ = ["Foreseen", "Slots", "can_foresee", "can_lean", "foresee", "leans_to_defer"]
+__all__ = ["Foreseen", "Slots", "can_foresee", "can_lean", "foresee", "leans_to_defer", "may_settle"]
 
 Slots = Sequence[tuple[Member, Candidate | None]]
 """Every answer of a tier that is there or may still come (then None), in the order of the members."""
@@ -56,6 +56,36 @@ def _compares_on_the_way(scorer: TierScorer) -> bool:
     return similarity.pairwise and not (similarity.heavy or similarity.remote or similarity.members)
 
 
+def may_settle(scorer: TierScorer, there: int, missing: int) -> bool:
+    """Say whether so many answers could settle anything, were they all the same, or none like another.
+
+    Where they could not, there is no need to compare them.
+    """
+    if scorer.signal.needs:  # more counts than how alike they are
+        return True
+    key = (there, missing)
+    if key not in scorer.may_settle:
+        same, none = np.ones((there, there), dtype=bool), np.zeros((there, there), dtype=bool)
+        apart = ~np.eye(there, dtype=bool) if scorer.similarity.separates else none
+        extremes = ((same, same, none), (np.eye(there, dtype=bool), np.eye(there, dtype=bool), apart))
+        scorer.may_settle[key] = any(
+            _settles(scorer, Partial(Evidence(matrix.astype(np.float64)), (True,) * there, missing, twins, parted))
+            for matrix, twins, parted in extremes
+        )
+    return scorer.may_settle[key]
+
+
+def _settles(scorer: TierScorer, partial: Partial) -> bool:
+    n = partial.n
+    outlook = look_out(scorer.selection, _signals(scorer), partial, Ranks(tuple(range(n)), n), Eligible((True,) * n))
+    return _settled(scorer.rule, outlook.low, outlook.high) is not None
+
+
+def _signals(scorer: TierScorer) -> tuple[Signal, Signal]:
+    """The tier's signal, and the one that stands in for it with the primary member's answer."""
+    return scorer.signal, get_signal(effective_signal(scorer.signal.name, Choice(0, "primary", "")))
+
+
 async def foresee(scorer: TierScorer, query: Query, slots: Slots) -> Foreseen:
     """Say what is settled whatever the missing answers turn out to be, failures included."""
     answers = [answer for _, answer in slots if answer is not None]
@@ -66,9 +96,8 @@ async def foresee(scorer: TierScorer, query: Query, slots: Slots) -> Foreseen:
         tuple(live and not why for live, why in zip(partial.live, unfit, strict=True)),
         others_may_not_be=bool(query.tools or query.response_format),
     )
-    primary = get_signal(effective_signal(scorer.signal.name, Choice(0, "primary", "")))
     ranks = _ranks(slots, finer=comparison.tiebreak is not None)
-    outlook = look_out(scorer.selection, (scorer.signal, primary), partial, ranks, eligible)
+    outlook = look_out(scorer.selection, _signals(scorer), partial, ranks, eligible)
     return Foreseen(_settled(scorer.rule, outlook.low, outlook.high), outlook.choice)
 
 

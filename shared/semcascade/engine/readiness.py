@@ -10,6 +10,7 @@ from semcascade.engine.loop import ENDING, EngineLoop, is_ending
 from semcascade.engine.query import Inquiry
 from semcascade.errors import DeadlineExceededError, SemcascadeError
 from semcascade.redaction import redact
+from semcascade.transport.base import Transport
 
 __all__ = ["make_ready"]
 
@@ -25,11 +26,14 @@ async def make_ready(inquiry: Inquiry) -> None:
     """
     plan, only, deadline = inquiry.plan, inquiry.only, inquiry.deadline
     members = (*plan.config.members(), *plan.judges) if only is None else (only,)
+    slow = [member for member in members if _prepares(inquiry.transport(member))]
     errors = await asyncio.gather(
-        *(_in_time(inquiry.transport(member).prepare(member), member.name, deadline) for member in members)
+        *(_in_time(inquiry.transport(member).prepare(member), member.name, deadline) for member in slow)
     )
     EngineLoop.shared().end_before_litellm()  # which may have been imported just now
-    for member, error in zip(members, errors, strict=True):
+    why = {id(member): error for member, error in zip(slow, errors, strict=True) if error is not None}
+    for member in members:
+        error = why.get(id(member))
         if error is None:
             inquiry.transport(member).check(member)
         elif member is inquiry.target and not (plan.config.fallback and only is None):
@@ -37,9 +41,16 @@ async def make_ready(inquiry: Inquiry) -> None:
         else:
             inquiry.unready[id(member)] = failed(member, as_member_error(error, member))
     for scorer in plan.scorers if only is None else ():
+        if scorer.ready:
+            continue
         error = await _in_time(scorer.prepare(), f"similarity {scorer.similarity.name}", deadline)
         if error is not None:
             raise error
+
+
+def _prepares(transport: Transport) -> bool:
+    """Whether there is anything to wait for; most transports are ready as they are."""
+    return type(transport).prepare is not Transport.prepare
 
 
 async def _in_time(preparing: Awaitable[None], name: str, deadline: Deadline) -> SemcascadeError | None:

@@ -137,8 +137,8 @@ def _with(request: Request, params: Mapping[str, Any]) -> Request:
 async def _one(transport: Transport, slot: Slot, request: Request, patience: Patience) -> Candidate:
     """Ask for one sample; of the same seed, all would be the same."""
     slot.tally.first = None
-    seed = _settings(request, slot.member).get("seed")
-    if isinstance(seed, int) and slot.index:
+    seed = _settings(request, slot.member).get("seed") if slot.index else None
+    if isinstance(seed, int):
         request = _with(request, {"seed": seed + slot.index})
     return await ask_hedged(transport, slot.member, request, patience, slot.index, slot.tally)
 

@@ -106,7 +106,8 @@ class TierScorer:
         self.quorum = min(tier.quorum or config.quorum, tier.answers)
         self.signal = get_signal(tier.signal or given.signal)
         self.similarity: Similarity = get_similarity(tier.similarity or given.similarity)
-        self._ready = False
+        self.ready = False
+        self.may_settle: dict[tuple[int, int], bool] = {}
         self._check_signal()
         self._check_samples(tier)
         self.selection = tier.selection or given.selection
@@ -114,9 +115,9 @@ class TierScorer:
 
     async def prepare(self) -> None:
         """Load what the first comparison would wait for, once; see `Similarity.prepare`."""
-        if not self._ready:
+        if not self.ready:
             await asyncio.to_thread(self.similarity.prepare)
-            self._ready = True
+            self.ready = True
 
     async def score(
         self, query: Query, own: Sequence[Candidate], places: Sequence[int], heard: Sequence[Candidate] = ()

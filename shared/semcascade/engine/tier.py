@@ -93,6 +93,8 @@ class TierRun:
     def _needs(self) -> list[tuple[Member, Spend]]:
         """Return the most that each request may take."""
         inquiry = self._inquiry
+        if not inquiry.guard.reckons:
+            return []
         return [
             (member, need)
             for member in self._tier.members

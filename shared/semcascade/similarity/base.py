@@ -129,6 +129,7 @@ class Similarity(ABC):
         pairwise: Whether how alike two answers are depends on the query and on these two alone, never on what else is
             compared with them, and is quickly told. Only then is a comparison of some of the answers a part of that of
             all of them, and a tier may decide before all have come. Say so of your own similarity if it holds.
+        separates: Whether its comparisons may say which answers are `apart`.
     """
 
     name: str
@@ -137,6 +138,7 @@ class Similarity(ABC):
     members: tuple[Member, ...] = ()
     gives: frozenset[str] = frozenset()
     pairwise: bool = False
+    separates: bool = False
 
     @abstractmethod
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
@@ -180,5 +182,7 @@ def answer_text(answer: Candidate) -> str:
 
     Thoughts that a model wrote before its answer are no part of it.
     """
+    if not answer.tool_calls:
+        return without_thoughts(answer.text)
     calls = (f"{call.name}({call.arguments})" for call in answer.tool_calls)
     return "\n".join(filter(None, (without_thoughts(answer.text), *calls)))

@@ -137,8 +137,10 @@ def strip_markup(text: str) -> str:
     >>> strip_markup("**Paris**\u200b")
     'Paris'
     """
-    text = unicodedata.normalize("NFKC", raised(text.replace("⁄", "/"))).translate(_QUOTES).replace("⁄", "/")
-    text = "".join(character for character in text if unicodedata.category(character) != "Cf").strip()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", raised(text.replace("⁄", "/"))).replace("⁄", "/")
+        text = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    text = text.translate(_QUOTES).strip()
     for _ in range(MAX_LAYERS):
         before = text
         text = re.sub(r"^(?:#+ |> |[*-] )", "", text).strip()

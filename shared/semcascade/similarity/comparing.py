@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,8 @@ class _Groups:
 
     def _expanded(self, small: FloatArray, apart: Any, itself: Any) -> FloatArray:
         """Extend what is known of the wordings to all answers."""
+        if len(self.firsts) == len(self.group):
+            return small
         full = _full(len(self.group), apart)
         full[np.diag_indices(len(full))] = itself
         live = [index for index, number in enumerate(self.group) if number is not None]
@@ -191,11 +194,11 @@ def _checked(matrix: FloatArray, n: int, what: str) -> FloatArray:
         raise ConfigError(f"{what} must return a matrix of numbers", field="similarity") from None
     if matrix.shape != (n, n):
         raise ConfigError(f"{what} must return a {n}x{n} matrix, got shape {matrix.shape}", field="similarity")
-    if not np.isfinite(matrix).all():
+    least, most = float(matrix.min()), float(matrix.max())  # NaN if there is any
+    if not (isfinite(least) and isfinite(most)):
         raise ConfigError(f"{what} returned values that are not finite", field="similarity")
-    if matrix.min() < -TOLERANCE or matrix.max() > 1 + TOLERANCE:
-        found = f"{matrix.min():.4g} to {matrix.max():.4g}"
-        raise ConfigError(f"{what} must return values from 0 to 1, got {found}", field="similarity")
+    if least < -TOLERANCE or most > 1 + TOLERANCE:
+        raise ConfigError(f"{what} must return values from 0 to 1, got {least:.4g} to {most:.4g}", field="similarity")
     if np.abs(matrix - matrix.T).max() > TOLERANCE:
         raise ConfigError(f"{what} must return a symmetric matrix", field="similarity")
     if np.abs(np.diagonal(matrix) - 1).max() > TOLERANCE:

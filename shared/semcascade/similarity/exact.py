@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
@@ -25,12 +24,13 @@ class Exact(Similarity):
 
     name = "exact"
     pairwise = True
+    separates = True
 
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Compare what every pair of answers states."""
         offered = options(query.text)
         forms = [stated(answer_text(answer), offered) for answer in answers]
-        twins, apart = _each_pair(forms, operator.eq), _each_pair(forms, _apart)
+        twins, apart = _each_pair(forms, _twins), _each_pair(forms, _apart)
         return Comparison(equality(forms), self.name, twins=twins, apart=apart)
 
 
@@ -49,15 +49,19 @@ def _each_pair(forms: Sequence[Form], holds: Callable[[Form, Form], bool]) -> Fl
     return np.array([[float(holds(first, second)) for second in forms] for first in forms])
 
 
+def _twins(first: Form, second: Form) -> bool:
+    """Whether every other form states the same as both, or as neither."""
+    return first == second or (first.quantity is not None and first.quantity == second.quantity)
+
+
 def _apart(first: Form, second: Form) -> bool:
     """Whether no third form can state the same as both.
 
     Stating the same is no equivalence: "12" states the same as "12 kg" and as "12 m", "50%" the same as "50" and as
-    "1/2". So quantities must differ by more than their units and a factor of 100.
+    "1/2", "1, 2" the same as "[1, 2]" and as "(1, 2)". So quantities must differ by more than their units and a factor
+    of 100, and others by more than brackets.
     """
-    if first.text == second.text or (first.quantity is None) != (second.quantity is None):
-        return False
     if first.quantity is None or second.quantity is None:
-        return True
+        return first.quantity is not second.quantity or first.text != second.text
     scales = (Fraction(1, 10_000), Fraction(1, 100), 1, 100, 10_000)
     return all(first.quantity.value != second.quantity.value * scale for scale in scales)

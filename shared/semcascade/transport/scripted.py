@@ -84,7 +84,7 @@ class ScriptedTransport(Transport):
         if isinstance(reply, Exception):
             raise reply
         if isinstance(reply, Candidate):
-            candidate = dataclasses.replace(reply, member=member.name)
+            candidate = reply
         elif isinstance(reply, ToolCall):
             candidate = Candidate(member.name, tool_calls=(reply,), finish_reason="tool_calls")
         elif isinstance(reply, str):
@@ -93,7 +93,8 @@ class ScriptedTransport(Transport):
             raise MemberError(f"the script replied with a {type(reply).__name__}", member=member.name)
         usage = candidate.usage or _estimate(request, candidate)
         cost = candidate.cost if candidate.cost is not None else configured_price(member, usage)
-        return dataclasses.replace(candidate, usage=usage, cost=cost, model=candidate.model or member.model)
+        model = candidate.model or member.model
+        return dataclasses.replace(candidate, member=member.name, usage=usage, cost=cost, model=model)
 
 
 def _listed(replies: Reply | Iterable[Reply]) -> list[Reply]:

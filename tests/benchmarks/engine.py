@@ -1,0 +1,340 @@
+"""What the engine adds to a query, and what it saves: `python -m tests.benchmarks.engine [--queries N]`.
+
+Goals: a decision on 5 answers of no latency in 0.5 ms, 0.2 ms without scoring; three members by LiteLLM over the
+loopback in at most 1.10 times a bare `asyncio.gather` of three `litellm.acompletion`; memory flat over 100,000 queries;
+1000 queries at once without an error, in at most 200 MB above idle. Early exit and speculation are measured on the
+latencies of a recorded set, `../shared/data/tool_bfcl.jsonl`: each answer comes through the real engine after its own
+recorded time, on a clock that leaps to whatever comes next, so that only the members' time counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import resource
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from semcascade import Candidate, Cascade
+from semcascade._litellm import litellm
+from semcascade.cli.tables import plain_table
+from semcascade.config import Member
+from semcascade.engine.loop import EngineLoop
+from semcascade.evaluation import Row, read_rows
+from semcascade.messages import Request, Usage
+from semcascade.similarity import Query
+from semcascade.transport.base import Delta, Transport
+from tests.benchmarks.timing import by_turns, timing
+from tests.benchmarks.transports import service
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "tool_bfcl.jsonl"
+QUESTION = "What is the capital of France?"
+FIVE = (
+    "It is Paris, the capital of France.",
+    "Paris is the capital of France.",
+    "The capital of France is Paris.",
+    "Paris, France's capital.",
+    "The capital is Paris.",
+)
+CHEAP = ("gpt-3.5-turbo-0125", "claude-3-haiku-20240307", "open-mistral-nemo-2407")
+MORE = (*CHEAP, "claude-instant-1.2", "command-r-plus")
+TARGET = "claude-3-5-sonnet-20240620"
+AT_ONCE = 20
+MB = 2**20
+
+
+class Instant(Transport):
+    """Answers at once, and keeps nothing."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        usage = Usage(10, 10)
+        self._answers = {
+            f"m{index}": Candidate(f"m{index}", text=text, finish_reason="stop", usage=usage, cost=0.0)
+            for index, text in enumerate((*texts, "target"))
+        }
+
+    async def complete(self, member: Member, request: Request, *, timeout: float, sample: int = 0) -> Candidate:
+        return self._answers[member.name]
+
+    async def stream(self, member: Member, request: Request, *, timeout: float) -> AsyncIterator[Delta]:
+        yield Delta(text=self._answers[member.name].text)
+
+
+def instant(**given: Any) -> Cascade:
+    members = [f"m{index}" for index in range(5)]
+    return Cascade(ensemble=members, target="m5", transport=Instant(FIVE), **given)
+
+
+# --- what a decision takes
+
+
+def overhead(console: Console) -> None:
+    """Print what one query takes; what is not scoring is the engine's own."""
+    cascade, loop = instant(similarity="rouge_l", threshold=0.3), EngineLoop.shared()
+    scorer, query = cascade._plan.scorers[0], Query(QUESTION)
+    said = [Candidate(f"m{index}", text=text) for index, text in enumerate(FIVE)]
+
+    async def score() -> float:
+        start = time.perf_counter()
+        await scorer.score(query, said, range(5))
+        return time.perf_counter() - start
+
+    async def nothing() -> None:
+        return None
+
+    whole, scoring, spare = [], [], []
+    for _ in range(1500):  # by turns, so that what else the machine does falls on both
+        start = time.perf_counter()
+        cascade.complete(QUESTION)
+        whole.append(time.perf_counter() - start)
+        scoring.append(loop.run(score()))
+        spare.append(whole[-1] - scoring[-1])
+    columns = ("least ms", "median ms", "goal ms")
+    table = plain_table("one query, answers of no latency", *columns, right=columns)
+    one = timing(lambda: cascade.complete(QUESTION, member="m0"), 1000)
+    crossing = timing(lambda: loop.run(nothing()), 1000)
+    rows: list[tuple[str, float, float, str]] = [
+        ("5 answers, ROUGE-L", min(whole) * 1e3, statistics.median(whole) * 1e3, "0.5"),
+        ("of it, without scoring", min(spare) * 1e3, statistics.median(spare) * 1e3, "0.2"),
+        ("one member, asked by name", one.least, one.median, "–"),
+        ("to the engine's thread and back", crossing.least, crossing.median, "–"),
+    ]
+    for name, least, median, goal in rows:
+        table.add_row(name, f"{least:.3f}", f"{median:.3f}", goal)
+    console.print(table)
+
+
+# --- three members over the loopback
+
+
+def loopback(console: Console) -> None:
+    """Print how long a query of three members takes, as a share of three bare calls at once."""
+    with service() as base:
+        settings: dict[str, Any] = {"api_base": base, "api_key": "none"}
+        members = [{"model": "openai/a", "name": name, **settings} for name in "xyz"]
+        cascade = Cascade(
+            ensemble=members, target={"model": "openai/t", **settings}, similarity="exact", early_exit="off"
+        )
+        body = {"model": "openai/a", "messages": [{"role": "user", "content": QUESTION}], "timeout": 60.0}
+        body |= {**settings, "max_retries": 0}
+
+        async def bare() -> object:
+            client = litellm()
+            return await asyncio.gather(*(client.acompletion(**body) for _ in range(3)))
+
+        def ours() -> object:
+            return cascade.complete(QUESTION)
+
+        def theirs() -> object:
+            return EngineLoop.shared().run(bare())
+
+        for work in (ours, theirs):
+            for _ in range(10):
+                work()
+        mine, bare_calls = by_turns(ours, theirs, 150)
+        cascade.close()
+    columns = ("median ms", "of the bare calls")
+    table = plain_table("three members by LiteLLM, over the loopback", *columns, right=columns)
+    table.add_row("three bare calls at once", f"{bare_calls.median:.1f}", "")
+    ratio = mine.median / bare_calls.median
+    table.add_row("a query, compared and decided", f"{mine.median:.1f}", f"{ratio:.3f} (goal 1.10)")
+    console.print(table)
+
+
+# --- early exit and speculation, on recorded latencies
+
+
+class Timed(Transport):
+    """Gives each recorded answer after the time it took."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = {row.id: row for row in rows}
+
+    async def complete(self, member: Member, request: Request, *, timeout: float, sample: int = 0) -> Candidate:
+        answer = self._rows[request.params["recorded_id"]].answers[member.name]
+        await asyncio.sleep(answer.latency_s)
+        return dataclasses.replace(answer, cost=1.0 if member.name == TARGET else 0.05)
+
+    async def stream(self, member: Member, request: Request, *, timeout: float) -> AsyncIterator[Delta]:
+        raise NotImplementedError
+        yield
+
+    def price(self, member: Member, usage: Usage) -> float:
+        return 1.0 if member.name == TARGET else 0.05
+
+
+@contextmanager
+def leaping_clock() -> Iterator[None]:
+    """Let the engine's loop leap to the next thing that is due instead of waiting; threads are run inline."""
+    loop = EngineLoop.shared()._loop
+    now, select, time_of, to_thread = [loop.time()], loop._selector.select, loop.time, asyncio.to_thread  # type: ignore[attr-defined]
+
+    def leap(timeout: float | None) -> object:
+        if timeout:
+            now[0] += timeout
+        return select(0 if timeout is not None else None)
+
+    async def inline(function: Any, *arguments: Any) -> Any:
+        return function(*arguments)
+
+    loop._selector.select, loop.time, asyncio.to_thread = leap, lambda: now[0], inline  # type: ignore
+    try:
+        yield
+    finally:
+        loop._selector.select, loop.time, asyncio.to_thread = select, time_of, to_thread  # type: ignore
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What came of all rows."""
+
+    seconds: list[float]
+    accepted: list[bool]
+    answers: list[str]
+    costs: list[float]
+
+
+def run(rows: Sequence[Row], ensemble: Sequence[str], **given: Any) -> Outcome:
+    """Ask every row's question, a few at once."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(cascade: Cascade, row: Row) -> tuple[float, bool, str, float]:
+        clock = asyncio.get_running_loop().time
+        async with gate:
+            start = clock()
+            result = await cascade.acomplete(list(row.messages), tools=row.tools, recorded_id=row.id)
+        decision, took = result.decision, clock() - start
+        return took, decision.accepted, decision.member, decision.cost or 0.0
+
+    async def all_rows() -> list[tuple[float, bool, str, float]]:
+        async with Cascade(
+            ensemble=list(ensemble), target=TARGET, transport=Timed(rows), max_retries=0, **given
+        ) as cascade:
+            return await asyncio.gather(*(one(cascade, row) for row in rows))
+
+    seconds, accepted, answers, costs = zip(*EngineLoop.shared().run(all_rows()), strict=True)
+    return Outcome(list(seconds), list(accepted), list(answers), list(costs))
+
+
+def haste(console: Console) -> None:
+    """Print how long queries take when the rest is not waited for, or the target is asked early."""
+    if not DATA.is_file():
+        console.print(f"{DATA} is not there: early exit and speculation are not measured")
+        return
+    rows = list(read_rows(DATA))
+    with leaping_clock():
+        _haste(console, rows)
+
+
+def _haste(console: Console, rows: Sequence[Row]) -> None:
+    alone = [row.answers[TARGET].latency_s for row in rows]
+    for ensemble, settings in ((CHEAP, {}), (CHEAP, {"similarity": "exact"}), (MORE, {})):
+        columns = ("mean s", "p95 s", "deferred", "cost", "as waiting for all")
+        shown = ", ".join(f"{key} {value}" for key, value in settings.items())
+        table = plain_table(
+            f"tool calls, {len(ensemble)} members{', ' if shown else ''}{shown}", *columns, right=columns
+        )
+        table.add_row("always the target", f"{statistics.mean(alone):.2f}", f"{_p95(alone):.2f}", "100%", "1.00", "")
+        waited: Outcome | None = None
+        for name, given in (
+            ("wait for all", {"early_exit": "off"}),
+            ("early exit", {}),
+            ("early exit, verdict alone", {"early_exit": "verdict"}),
+            ("early exit, target likely", {"speculate": "likely"}),
+            ("early exit, target after 1 s", {"speculate": 1.0}),
+            ("early exit, target always", {"speculate": "always"}),
+        ):
+            found = run(rows, ensemble, **settings, **given)
+            waited = waited or found
+            same = sum(map(_same, zip(found.accepted, waited.accepted, strict=True)))
+            answers = sum(map(_same, zip(found.answers, waited.answers, strict=True)))
+            deferred = 1 - statistics.mean(found.accepted)
+            table.add_row(
+                name,
+                f"{statistics.mean(found.seconds):.2f}",
+                f"{_p95(found.seconds):.2f}",
+                f"{deferred:.0%}",
+                f"{statistics.mean(found.costs):.2f}",
+                f"{same / len(rows):.1%} verdicts, {answers / len(rows):.1%} answers",
+            )
+        console.print(table)
+
+
+def _same(pair: tuple[object, object]) -> bool:
+    return pair[0] == pair[1]
+
+
+def _p95(values: Sequence[float]) -> float:
+    return sorted(values)[int(0.95 * len(values))]
+
+
+# --- memory
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / MB
+
+
+def memory(console: Console, queries: int) -> None:
+    """Print how much memory many queries leave behind, and a thousand at once take."""
+    cascade = instant(similarity="rouge_l", threshold=0.3)
+
+    async def some(n: int) -> None:
+        for _ in range(n):
+            await cascade.acomplete(QUESTION)
+
+    columns = ("MB", "more")
+    table = plain_table("memory", *columns, right=columns)
+    EngineLoop.shared().run(some(queries // 10))
+    first = _resident()
+    table.add_row(f"after {queries // 10:,} queries", f"{first:.1f}", "")
+    EngineLoop.shared().run(some(queries - queries // 10))
+    table.add_row(f"after {queries:,} queries", f"{_resident():.1f}", f"{_resident() - first:+.1f} (goal: flat)")
+
+    idle, most = _resident(), [0.0]
+    slow = Cascade(ensemble=[f"m{index}" for index in range(5)], target="m5", transport=Slow(FIVE, most))
+
+    async def thousand() -> None:
+        await asyncio.gather(*(slow.acomplete(QUESTION) for _ in range(1000)))
+
+    asyncio.run(thousand())
+    table.add_row("1,000 queries at once", f"{most[0]:.1f}", f"{most[0] - idle:+.1f} (goal 200)")
+    console.print(table)
+
+
+class Slow(Instant):
+    """Answers when 5,000 have asked; notes the memory then."""
+
+    def __init__(self, texts: Sequence[str], most: list[float]) -> None:
+        super().__init__(texts)
+        self._asked, self._all, self._most = 0, asyncio.Event(), most
+
+    async def complete(self, member: Member, request: Request, *, timeout: float, sample: int = 0) -> Candidate:
+        self._asked += 1
+        if self._asked == 5000:
+            self._most[0] = _resident()
+            self._all.set()
+        await self._all.wait()
+        return await super().complete(member, request, timeout=timeout, sample=sample)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print all of it."""
+    console = Console(width=120)
+    queries = int(arguments[1]) if arguments[:1] == ["--queries"] else 100_000
+    overhead(console)
+    loopback(console)
+    haste(console)
+    memory(console, queries)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
