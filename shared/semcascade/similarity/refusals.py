@@ -76,7 +76,7 @@ _OTHERS = (
     r"אני לא יכולה? (?:לעזור|לענות|לספק|לסייע)",
     r"(?:क्षमा करें|माफ़? ?की?जिए|मुझे खेद है)[^।]{0,60}?नहीं (?:कर|दे|बता) सक",
 )
-_REFUSALS = tuple(map(re.compile, (*_ENGLISH, *_OTHERS)))
+_REFUSALS = re.compile("|".join((*_ENGLISH, *_OTHERS)))
 _LACKING = re.compile(
     r"i (?:do not|don't) have (?:access to|real-time|enough (?:information|context|data)|"
     r"(?:any )?(?:specific )?(?:information|data|knowledge) (?:about|on|regarding))\b"
@@ -110,7 +110,7 @@ def is_refusal(text: str) -> bool:
         return True
     if _LACKING.match(opening):
         return not _YET.search(opening)
-    if not any(pattern.match(opening) for pattern in _REFUSALS):
+    if not _REFUSALS.match(opening):
         return False
     # What follows the refusal's own sentence may still be an answer.
     rest = re.split(r"[.!。]\s*|[,;:] (?=but|however)|\n", opening, maxsplit=1)[1:]
