@@ -21,7 +21,8 @@ __all__ = ["score"]
 
 _WAYS = """\b
 Ways:
-  exact, token_f1, rouge_l, chrf, tool_calls, ...   likeness to the reference, by any similarity
+  exact, token_f1, rouge_l, chrf, ...               likeness to the reference, by any similarity
+  tool_calls                                        the calls are the reference's, or may be (as in BFCL)
   numeric                                           the final number is the reference's
   target, target:SIMILARITY                         likeness to the target's own answer; needs no labels
   judge:MODEL                                       better than the target's answer 1, as good 0.5, worse 0

@@ -29,6 +29,7 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 
 from semcascade.errors import ConfigError, InputError
+from semcascade.evaluation.possible_calls import Wanted, fulfils, wanted_calls
 from semcascade.evaluation.rows import Row
 from semcascade.messages import Candidate, ToolCall, question_text
 from semcascade.similarity import Query, Similarity, answer_text, get_similarity, similarities
@@ -94,7 +95,8 @@ class Quality(ABC):
 class ByReference(Quality):
     """Likeness to the reference, by a similarity; of several references the most like one counts.
 
-    For `tool_calls` a reference is a JSON text: `{"name": ..., "arguments": {...}}`, or a list of such calls.
+    For `tool_calls` a reference is a JSON text: `{"name": ..., "arguments": {...}}`, or a list of such calls; or of the
+    form of `semcascade.evaluation.possible_calls`, where an answer is right or wrong.
     """
 
     def __init__(self, similarity: Similarity) -> None:
@@ -108,6 +110,12 @@ class ByReference(Quality):
         """Compare every answer with every reference."""
         if not row.references:
             return Marks(None, "no reference")
+        if self.name == "tool_calls":
+            wanted = [calls for text in row.references if (calls := wanted_calls(text)) is not None]
+            if wanted:
+                return Marks(
+                    {name: tuple(_right(one, wanted) for one in row.all_answers(name)) for name in row.answers}
+                )
         references = [_reference(text) for text in row.references]
         if self.name == "tool_calls" and not any(reference.tool_calls for reference in references):
             return Marks(None, "no reference that is a tool call")
@@ -245,6 +253,10 @@ async def _likeness(similarity: Similarity, row: Row, models: Sequence[Candidate
     for index, (system, _) in enumerate(answers):
         scores[system] = (*scores.get(system, ()), quality.get(index, 0.0))
     return Marks(scores, paid=comparison.paid)
+
+
+def _right(answer: Candidate, wanted: Sequence[Sequence[Wanted]]) -> float:
+    return float(answer.ok and any(fulfils(calls, answer.tool_calls) for calls in wanted))
 
 
 def _says_something(answer: Candidate) -> bool:
