@@ -16,10 +16,10 @@ def pytest_terminal_summary(terminalreporter):
     """Tell how the contract suite ended for each LLM, and that what was counted is what the service saw."""
     outcomes = ("passed", "failed", "skipped", "xfailed", "xpassed")
     table = Counter(
-        (dict(report.user_properties)[CONTRACT], outcome)
+        (properties[CONTRACT], outcome)
         for outcome in outcomes
         for report in terminalreporter.getreports(outcome)
-        if CONTRACT in dict(report.user_properties)
+        if CONTRACT in (properties := dict(getattr(report, "user_properties", ())))
     )
     if table:
         terminalreporter.section("the contract of LlamaIndex LLMs")

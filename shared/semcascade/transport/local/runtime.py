@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -259,6 +260,13 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
+def _in_use(port: int) -> bool:
+    """Whether somebody listens at a fixed port; the runtime does not always get to say so."""
+    with socket.socket() as trial:
+        trial.settimeout(1.0)
+        return bool(port) and trial.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _tail(complaints: IO[bytes]) -> str:
     complaints.seek(0)
     return complaints.read().decode(errors="replace")[-4000:]
@@ -266,7 +274,7 @@ def _tail(complaints: IO[bytes]) -> str:
 
 def _refusal(settings: ServerSettings, status: int, words: str) -> LocalModelError:
     """Say why the process ended before it answered."""
-    if "couldn't bind" in words:
+    if "couldn't bind" in words or _in_use(settings.port):
         return LocalModelError(
             f"port {settings.port} on 127.0.0.1 is in use; choose another one, or 0 to take any that is free"
         )
