@@ -27,6 +27,7 @@ from langchain_semcascade.structured_output import (
     response_format,
     structured_arguments,
     with_parser,
+    with_tools,
 )
 from langchain_semcascade.tracing import atelling_failures, atold, member_runs, telling_failures, told
 from semcascade.config import Member
@@ -217,6 +218,7 @@ class ChatSemCascade(CascadeModel):
         method: Method = "function_calling",
         include_raw: bool = False,
         strict: bool | None = None,
+        tools: Sequence[Tool] = (),
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
         """Return answers as objects of a schema.
@@ -228,6 +230,7 @@ class ChatSemCascade(CascadeModel):
             include_raw: Whether to return a dict of `raw`, `parsed` and `parsing_error` instead, and not to raise
                 where an answer does not parse.
             strict: Whether the provider must hold the answer to the schema; not with "json_mode".
+            tools: What the model may call instead of answering, not with "function_calling"; `include_raw` shows calls.
             **kwargs: Further arguments of each call.
 
         Raises:
@@ -235,6 +238,7 @@ class ChatSemCascade(CascadeModel):
         """
         with translated():
             arguments = structured_arguments(schema, method, strict=strict)
+            arguments = with_tools(arguments, tools, strict=strict) if tools else arguments
             self.cascade.check(**arguments)
         noted = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
         model = self.bind(**arguments, **kwargs, ls_structured_output_format=noted)

@@ -14,6 +14,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.messages.utils import convert_to_messages
 from langchain_core.runnables import Runnable
+from langchain_core.utils.function_calling import convert_to_openai_function
 
 from langchain_semcascade.crossing import asked, in_pieces
 from langchain_semcascade.errors import member_error
@@ -145,21 +146,29 @@ class ChatModelTransport(Transport):
         return self.__dict__
 
     def _bound(self, request: Request) -> Runnable[Any, Any]:
-        """Return the model with the request's tools and schema."""
-        if _held_to_schema(request):
-            held = (request.response_format or {})["json_schema"]
-            schema = {"title": held["name"], "description": held.get("description", ""), **held.get("schema", {})}
+        """Return the model with the request's tools and schema; beside tools, the schema goes as agents give it."""
+        if _held_to_schema(request) and not request.tools:
+            held, schema = _titled(request)
             strict = {"strict": held["strict"]} if held.get("strict") is not None else {}
             return self.model.with_structured_output(schema, method="json_schema", include_raw=True, **strict)
         bound: dict[str, Any] = {}
         if request.response_format is not None:
             bound["response_format"] = request.response_format
         if request.tools and request.tool_choice != "none":
-            options = {"tool_choice": _choice(request.tool_choice)} if request.tool_choice else {}
-            parallel = request.params.get("parallel_tool_calls")
-            if parallel is not None and "parallel_tool_calls" in inspect.signature(self.model.bind_tools).parameters:
+            tools = [dict(tool) for tool in request.tools]
+            options: dict[str, Any] = {"tool_choice": _choice(request.tool_choice)} if request.tool_choice else {}
+            parallel, taken = (
+                request.params.get("parallel_tool_calls"),
+                inspect.signature(self.model.bind_tools).parameters,
+            )
+            if parallel is not None and "parallel_tool_calls" in taken:
                 options["parallel_tool_calls"] = parallel
-            return self.model.bind_tools([dict(tool) for tool in request.tools], **options, **bound)
+            if _held_to_schema(request):
+                held, schema = _titled(request)
+                bound["response_format"] = {"type": "json_schema", "json_schema": {**held, "schema": schema}}
+                if {"strict", "response_format"} <= taken.keys():  # OpenAI's, which takes no others beside a schema
+                    tools = [_strict(tool) for tool in tools]
+            return self.model.bind_tools(tools, **options, **bound)
         return self.model.bind(**bound) if bound else self.model
 
     def _candidate(self, member: Member, message: AIMessage) -> Candidate:
@@ -189,6 +198,16 @@ def _parameters(member: Member, request: Request) -> dict[str, Any]:
 
 def _held_to_schema(request: Request) -> bool:
     return (request.response_format or {}).get("type") == "json_schema"
+
+
+def _strict(tool: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "function", "function": convert_to_openai_function(dict(tool["function"]), strict=True)}
+
+
+def _titled(request: Request) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Return what the answer is held to, and its schema with the title that LangChain's chat models look for."""
+    held = (request.response_format or {})["json_schema"]
+    return held, {"title": held["name"], "description": held.get("description", ""), **held.get("schema", {})}
 
 
 def _choice(choice: str | Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "response_format",
     "structured_arguments",
     "with_parser",
+    "with_tools",
 ]
 
 Schema: TypeAlias = dict[str, Any] | type
@@ -125,6 +126,17 @@ def structured_arguments(schema: Schema | None, method: Method, *, strict: bool 
     tools = openai_tools([schema], strict=strict)
     choice = openai_tool_choice(tools[0]["function"]["name"], tools)
     return {"tools": tools, "tool_choice": choice, "parallel_tool_calls": False}
+
+
+def with_tools(arguments: dict[str, Any], tools: Sequence[Tool], *, strict: bool | None) -> dict[str, Any]:
+    """Return the arguments of a call that may also answer by calling one of these tools.
+
+    Raises:
+        InputError: If something is no tool, or the schema itself is sent as the one tool to call.
+    """
+    if "tools" in arguments:
+        raise InputError("method 'function_calling' sends the schema as a tool; use 'json_schema'", field="tools")
+    return {**arguments, "tools": openai_tools(tools, strict=strict)}
 
 
 def parser_for(schema: Schema | None, method: Method) -> BaseOutputParser[Any]:

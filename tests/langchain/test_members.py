@@ -9,6 +9,7 @@ import warnings
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy
 from langchain_core import exceptions as core
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler, get_usage_metadata_callback
@@ -155,6 +156,34 @@ async def test_structured_output(mixed, method):
     question = "As JSON, with the key 'name'."
     assert chain.invoke(question) == await chain.ainvoke(question) == City(name="name")
     assert list(chain.stream(question)) == [City(name="name")]
+
+
+@pytest.mark.parametrize("how", MODES)
+async def test_an_agents_schema_does_not_keep_them_from_its_tools(mixed, how):
+    schema = {"title": "City", "type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    model = mixed.with_structured_output(schema, method="json_schema", tools=[population], include_raw=True)
+    runnable = model.steps[0].steps__["raw"]
+    message = await ask(runnable, how, "What is the population of 'Bern'?")
+    assert [(call["name"], call["args"]) for call in message.tool_calls] == [("population", {"city": "Bern"})]
+    assert message.response_metadata["semcascade"]["accepted"]
+    assert model.invoke("Name 'Bern'")["parsed"] == {"name": "Bern"}
+
+
+def test_beside_a_schema_openais_client_is_given_strict_tools(server):
+    class LikeOpenAIs(HttpChat):
+        def bind_tools(self, tools, *, tool_choice=None, strict=None, response_format=None, **kwargs):
+            assert response_format["json_schema"]["schema"]["title"] == "City"
+            return super().bind_tools(tools, tool_choice=tool_choice, response_format=response_format, **kwargs)
+
+    members = [LikeOpenAIs(model=name, base_url=server.base_url) for name in ("a", "b", "c")]
+    model = ChatSemCascade(ensemble=members[:2], target=members[2])
+    agent = create_agent(model, [population], response_format=ProviderStrategy(City))
+    state = agent.invoke({"messages": "What is the population of 'Bern'?"})
+    assert [message.type for message in state["messages"]] == ["human", "ai", "tool", "ai"]
+    assert state["structured_response"].name == "Bern"
+    assert all(request.body["tools"][0]["function"]["strict"] for request in server.asked())
+    for member in members:
+        member._client.close()
 
 
 async def test_in_an_agent_nobody_hears_of_them(mixed, server):

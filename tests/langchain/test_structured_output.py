@@ -157,6 +157,15 @@ def test_json_mode_needs_no_schema(scripted):
     assert scripted('{"a": 1}').with_structured_output(method="json_mode").invoke("JSON please") == {"a": 1}
 
 
+def test_tools_beside_a_schema(scripted):
+    settings = {"tools": [weather], "include_raw": True}
+    answered = scripted(call(city="Bern")).with_structured_output(City, method="json_schema", **settings).invoke("?")
+    assert answered["raw"].tool_calls[0]["args"] == {"city": "Bern"}
+    assert answered["parsed"] is None
+    with pytest.raises(ChatInputError, match=r"^tools: .*use 'json_schema'"):
+        scripted("4").with_structured_output(City, **settings)
+
+
 def test_answers_are_compared_by_field(scripted):
     same = ('{"name": "Bern", "people": 1}', '{"people": 1, "name": "Bern"}', '{ "name":"Bern","people":1 }')
     raw = scripted(same).with_structured_output(City, method="json_schema", include_raw=True).invoke("?")["raw"]
