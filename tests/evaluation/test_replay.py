@@ -126,7 +126,7 @@ async def test_three_tiers_are_all_asked_and_priced():
         {"threshold": 0.6, "deferral_rate": 0.0, "cost": 0.1 + 0.4 * 0.4, "quality": 1.0, "loss": 0.0}
     )
     assert found.best_member[0] in "cd"
-    with pytest.raises(InputError, match="3 prices for 2 tiers"):
+    with pytest.raises(InputError, match="3 prices, tiers before the target: 2"):
         await evaluate(map(tiered, range(10)), tiers=tiers, member_cost=[0.05, 0.2, 0.3])
 
 
