@@ -15,6 +15,7 @@ from semcascade.errors import AuthenticationError, ConfigError, MalformedReplyEr
 from semcascade.messages import Candidate
 from semcascade.provider_errors import provider_error
 from semcascade.similarity.base import Comparison, PaidCall, Query, Similarity, answer_text
+from semcascade.similarity.batches import Batches
 from semcascade.similarity.cache import TextCache
 from semcascade.similarity.fallback import in_place_of
 from semcascade.similarity.local_models import BACKENDS, local_model, too_long
@@ -78,6 +79,7 @@ class Embedding(Similarity):
         self.remote = transport is not None or model.startswith(REMOTE_PREFIX)
         self.heavy = not self.remote
         self._cache: TextCache[Embedded] = TextCache(cache_size)
+        self._batches: Batches[str, Embedded] = Batches(self._embed)
         self._local = (model, backend, device)
         try:
             self._service = Member(
@@ -115,7 +117,7 @@ class Embedding(Similarity):
         if not missing:
             return self._comparison(texts, known)
         if not self.remote:
-            return self._comparison(texts, known | self._keep(missing, _encode(missing, *self._local)))
+            return self._comparison(texts, known | self._keep(missing, self._batches.wait(missing)))
         if self._service.transport != "litellm":
             raise ConfigError("such a service needs a query that says how to ask it", field="similarity.transport")
         try:
@@ -125,13 +127,18 @@ class Embedding(Similarity):
         return self._answered(texts, known, missing, response)
 
     async def acompare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
-        """Compare every pair of answers; a cascade's queries know how to ask a service."""
-        if not self.remote or query.embed is None:
+        """Compare every pair of answers; a cascade's queries know how to ask a service.
+
+        What concurrent queries have a local model embed goes to it in one batch.
+        """
+        if self.remote and query.embed is None:
             return await asyncio.to_thread(self.compare, query, answers)
         texts = [answer_text(answer) for answer in answers]
         known, missing = self._known(texts)
         if not missing:
             return self._comparison(texts, known)
+        if not self.remote or query.embed is None:
+            return self._comparison(texts, known | self._keep(missing, await self._batches.gather(missing)))
         found = await query.embed(self._service, missing)
         paid = (PaidCall(self.model, found.cost, found.attempts),)
         if found.failure is not None:
@@ -139,6 +146,9 @@ class Embedding(Similarity):
             return await in_place_of(self, why, query, answers, paid)
         new = self._keep(missing, [Embedded(vector) for vector in np.array(found.vectors, dtype=np.float64)])
         return self._comparison(texts, known | new, paid)
+
+    def _embed(self, texts: list[str]) -> list[Embedded]:
+        return _encode(texts, *self._local)
 
     def _known(self, texts: Sequence[str]) -> tuple[dict[str, Embedded], list[str]]:
         """Return what is kept of the texts, and the texts that are not, each once."""

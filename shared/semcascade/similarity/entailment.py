@@ -14,6 +14,7 @@ from semcascade.clusters import greedy
 from semcascade.errors import ConfigError
 from semcascade.messages import Candidate
 from semcascade.similarity.base import Comparison, FloatArray, Query, Similarity, answer_text
+from semcascade.similarity.batches import Batches
 from semcascade.similarity.cache import TextCache
 from semcascade.similarity.local_models import BACKENDS, local_model, too_long
 from semcascade.similarity.sentences import evenly, sentences
@@ -44,6 +45,30 @@ class _Judged:
 
     shares: tuple[float, float, float]
     cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """Answers laid out for the model: what each is taken to say, and what of it is to follow from another."""
+
+    texts: tuple[str, ...]
+    premises: tuple[str, ...]
+    hypotheses: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def out(cls, query: Query, answers: Sequence[Candidate]) -> _Laid:
+        texts = tuple(answer_text(answer) for answer in answers)
+        return cls(
+            texts,
+            tuple(_stated(query, text) for text in texts),
+            tuple(tuple(_stated(query, part) for part in _parts(text)) for text in texts),
+        )
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Every answer with every part of every other."""
+        directions = permutations(range(len(self.texts)), 2)
+        return [(self.premises[i], part) for i, j in directions for part in self.hypotheses[j]]
 
 
 class Entailment(Similarity):
@@ -103,6 +128,7 @@ class Entailment(Similarity):
         self._labels = None if labels is None else _columns(labels, "similarity.labels")
         self._batch_size = batch_size
         self._cache: TextCache[_Judged] = TextCache(cache_size)
+        self._batches: Batches[Pair, _Judged] = Batches(self._predict)
         self._local = (model, backend, device)
 
     def prepare(self) -> None:
@@ -112,40 +138,45 @@ class Entailment(Similarity):
 
     def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
         """Check every pair of answers in both directions."""
-        texts = [answer_text(answer) for answer in answers]
-        premises = [_stated(query, text) for text in texts]
-        hypotheses = [[_stated(query, part) for part in _parts(text)] for text in texts]
-        directions = list(permutations(range(len(texts)), 2))
-        judged = self._judge([(premises[i], part) for i, j in directions for part in hypotheses[j]])
-        n = len(texts)
+        laid = _Laid.out(query, answers)
+        known, missing = self._known(laid.pairs)
+        return self._found(laid, known | self._keep(missing, self._batches.wait(missing) if missing else []))
+
+    async def acompare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
+        """Check every pair of answers; what concurrent queries ask the model goes to it in one batch."""
+        laid = _Laid.out(query, answers)
+        known, missing = self._known(laid.pairs)
+        return self._found(laid, known | self._keep(missing, await self._batches.gather(missing) if missing else []))
+
+    def _found(self, laid: _Laid, judged: Mapping[Pair, _Judged]) -> Comparison:
+        n = len(laid.texts)
         entailment, contradiction = np.zeros((n, n, 3)), np.zeros((n, n))
         entailment[np.diag_indices(n)] = (1.0, 0.0, 0.0)
-        for i, j in directions:
-            shares = np.array([judged[premises[i], part].shares for part in hypotheses[j]])
+        for i, j in permutations(range(n), 2):
+            shares = np.array([judged[laid.premises[i], part].shares for part in laid.hypotheses[j]])
             entailment[i, j] = shares.mean(axis=0)
             contradiction[j, i] = _contradicted(shares)
         follows = entailment[..., 0]
         return Comparison(
             (follows + follows.T) / 2,
             f"entailment by {self.model}{', lenient' if self.lenient else ''}",
-            notes=self._notes(texts, premises, judged),
+            notes=self._notes(laid.texts, laid.premises, judged),
             same_at=self.same_at,
             clusters=greedy(_same(entailment, lenient=self.lenient)),
             entailment=entailment,
             contradiction=contradiction,
         )
 
-    def _judge(self, pairs: Sequence[Pair]) -> dict[Pair, _Judged]:
-        """Return what the model says of each pair; equal texts entail each other, known pairs are not asked again."""
-        known = {pair: _Judged((1.0, 0.0, 0.0)) if pair[0] == pair[1] else self._cache.get(*pair) for pair in pairs}
-        missing = [pair for pair, judged in known.items() if judged is None]
-        found = {pair: judged for pair, judged in known.items() if judged is not None}
-        if missing:
-            new = dict(zip(missing, self._predict(missing), strict=True))
-            for pair, judged in new.items():
-                self._cache.put(judged, *pair)
-            found |= new
-        return found
+    def _known(self, pairs: Sequence[Pair]) -> tuple[dict[Pair, _Judged], list[Pair]]:
+        """Return what is known of the pairs, and those that the model must see; equal texts entail each other."""
+        found = {pair: _Judged((1.0, 0.0, 0.0)) if pair[0] == pair[1] else self._cache.get(*pair) for pair in pairs}
+        known = {pair: judged for pair, judged in found.items() if judged is not None}
+        return known, [pair for pair, judged in found.items() if judged is None]
+
+    def _keep(self, pairs: Sequence[Pair], judged: Sequence[_Judged]) -> dict[Pair, _Judged]:
+        for pair, one in zip(pairs, judged, strict=True):
+            self._cache.put(one, *pair)
+        return dict(zip(pairs, judged, strict=True))
 
     def _predict(self, pairs: list[Pair]) -> list[_Judged]:
         with local_model("CrossEncoder", *self._local) as model:
