@@ -50,7 +50,7 @@ _OPTIONS = (
     click.option("--signal", metavar="NAME", help="What is scored."),
     click.option("--selection", metavar="WAY", help="Which answer is returned: auto, central or primary."),
     click.option("--policy", type=click.Path(dir_okay=False), metavar="FILE",
-                 help="Fitted policy that decides, as calibrate writes it."),
+                 help="Fitted policy that decides, a JSON file."),
     click.option("--early-exit", type=click.Choice(["answer", "verdict", "off"]),
                  help="When to stop waiting for members that can change nothing  [answer]."),
     click.option("--speculate", callback=_number_or_word, metavar="WHEN",

@@ -20,7 +20,7 @@ def load_policy(path: str | Path) -> Policy:
     """Read a policy from its file.
 
     Args:
-        path: A JSON file, as `save_policy` or `semcascade calibrate` writes it.
+        path: A JSON file, as `save_policy` writes it.
 
     Raises:
         ConfigError: If it cannot be read, is too long, corrupt, or no policy of a known version.
