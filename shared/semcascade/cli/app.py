@@ -14,6 +14,7 @@ from click.shell_completion import shell_complete
 from semcascade import __version__
 from semcascade.cli import terminal
 from semcascade.cli.ask import ask
+from semcascade.cli.calibrate import calibrate, policy
 from semcascade.cli.doctor import doctor
 from semcascade.cli.drift import drift
 from semcascade.cli.evaluate import evaluate
@@ -48,7 +49,7 @@ def app() -> None:
     """Ask cheap models first, trust them when they agree in meaning, defer to a large one when they scatter."""
 
 
-for command in (ask, doctor, drift, evaluate, models, record, report, score):
+for command in (ask, calibrate, doctor, drift, evaluate, models, policy, record, report, score):
     app.add_command(command)
 
 

@@ -126,7 +126,7 @@ def _logistic_regression(strength: float) -> Any:
         from sklearn.linear_model import LogisticRegression
     except ImportError:
         raise MissingDependencyError("scikit-learn", extra="calibrate", purpose="fitting policies") from None
-    return LogisticRegression(C=strength, max_iter=500)
+    return LogisticRegression(C=strength, solver="newton-cholesky")
 
 
 def _logit(share: float) -> float:

@@ -18,7 +18,7 @@ from semcascade.signals.agreement import centrality
 __all__ = ["RELATIVE", "Observation", "describe", "family"]
 
 RELATIVE = (" beside", " most", " least", " rest", " lead")
-"""Marks of families that are worked out of others: linear models need them, trees find them by themselves."""
+"""Marks of families that are worked out of others: linear models need them, trees find most of them by themselves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def forest(examples: Examples, table: FloatArray) -> Part:
         raise MissingDependencyError("scikit-learn", extra="calibrate", purpose="fitting policies") from None
     columns = np.array([i for i, name in enumerate(examples.names) if not _relative(name)], dtype=np.intp)
     leaf = max(4, round(LEAF * len(examples)))
-    trees = ExtraTreesRegressor(TREES, min_samples_leaf=leaf, max_features=0.5, random_state=0)
+    trees = ExtraTreesRegressor(TREES, min_samples_leaf=leaf, max_features=1.0, random_state=0)
     narrow = np.ascontiguousarray(table[:, columns], dtype=np.float32)
     trees.fit(narrow, np.concatenate([examples.quality, examples.target[:, None]], axis=1))
     outputs = np.zeros(examples.members + 1)
@@ -139,7 +139,7 @@ def forest(examples: Examples, table: FloatArray) -> Part:
 
 def _relative(name: str) -> bool:
     found = family(name)
-    return found is not None and found[0].endswith(RELATIVE)
+    return found is not None and found[0].endswith(RELATIVE) and found[0] != "length beside"
 
 
 def question(examples: Examples, table: FloatArray) -> Part:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from semcascade.config import CascadeConfig, Tier
 from semcascade.deferral.policy import MAX_BYTES, Policy, TierPolicy
 from semcascade.errors import ConfigError
+from semcascade.files import replacing
 
 __all__ = ["load_policy", "policy_of", "save_policy"]
 
@@ -46,16 +44,10 @@ def save_policy(policy: Policy, path: str | Path) -> None:
         ConfigError: If it cannot be written.
     """
     path = Path(path)
-    temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(policy.to_json())
-        Path(temporary).replace(path)
+        with replacing(path) as file:
+            file.write(policy.to_json().encode("utf-8"))
     except OSError as error:
-        if temporary is not None:
-            with suppress(OSError):
-                Path(temporary).unlink()
         raise ConfigError(f"cannot write {path}: {error.strerror or error}", field="policy") from error
 
 

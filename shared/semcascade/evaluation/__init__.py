@@ -2,6 +2,8 @@
 
 from semcascade.evaluation.drift import drift_of_log
 from semcascade.evaluation.evaluating import Evaluation, evaluate
+from semcascade.evaluation.fitting import Fit, fit_policy
+from semcascade.evaluation.goals import Goal
 from semcascade.evaluation.prompts import read_prompts
 from semcascade.evaluation.recording import Recording, arecord, record
 from semcascade.evaluation.replay import replay
@@ -11,6 +13,8 @@ from semcascade.evaluation.studying import Study, study
 
 __all__ = [
     "Evaluation",
+    "Fit",
+    "Goal",
     "Recording",
     "Row",
     "Scoring",
@@ -19,6 +23,7 @@ __all__ = [
     "complete_rows",
     "drift_of_log",
     "evaluate",
+    "fit_policy",
     "read_prompts",
     "read_rows",
     "record",

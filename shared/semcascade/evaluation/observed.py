@@ -19,7 +19,7 @@ from semcascade.evaluation.prices import Prices
 from semcascade.evaluation.replay import replay_each, tiers_of
 from semcascade.evaluation.rows import Row, complete_rows
 
-__all__ = ["Observed", "observe", "quality_of"]
+__all__ = ["Observed", "labelled", "observe", "paid_for", "quality_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -109,8 +109,8 @@ async def observe(
         InputError: If no row has an answer and a score of every system.
     """
     columns = _Columns(tiers_of(config))
-    labelled = _labelled(rows, columns.systems, skipped)
-    async for row, decision, full in _decided(labelled, config):
+    kept = labelled(rows, columns.systems, skipped)
+    async for row, decision, full in _decided(kept, config):
         columns.add(row, decision, full)
         if watch is not None:
             await watch(row)
@@ -155,7 +155,7 @@ class _Columns:
         self._ids.append(row.id)
         self._tasks.append(row.task)
         self._quality.append([quality_of(row, name) for name in self.systems])
-        self._paid.append([_paid(row, name) for name in self.systems])
+        self._paid.append([paid_for(row, name) for name in self.systems])
         self._answers.append([float(len(row.all_answers(name))) for name in self.systems])
         cheap = full.tiers[: len(self._tiers) - 1]
         answered = len(decision.tiers) - 1 if decision.accepted else len(cheap)
@@ -217,12 +217,13 @@ def _chosen(row: Row, tier: TierRecord) -> float:
     return scores[sample] if sample < len(scores) else quality_of(row, member)
 
 
-def _paid(row: Row, system: str) -> float:
+def paid_for(row: Row, system: str) -> float:
+    """Return what a system's answers cost, in US dollars; NaN where unknown."""
     costs = [answer.cost for answer in row.all_answers(system)]
     return float(sum(np.nan if cost is None else cost for cost in costs))
 
 
-def _labelled(rows: Iterable[Row], systems: Sequence[str], skipped: Callable[[str], None]) -> Iterator[Row]:
+def labelled(rows: Iterable[Row], systems: Sequence[str], skipped: Callable[[str], None]) -> Iterator[Row]:
     """Yield the rows whose answers all have scores; failures need none."""
     kept, left_out, first = 0, 0, ""
     for row in complete_rows(rows, systems, skipped=skipped):

@@ -1,0 +1,284 @@
+"""From labelled rows to a fitted policy: how to decide in each tier, from which score on, and what that promises."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from semcascade import __version__
+from semcascade.config import CascadeConfig
+from semcascade.deferral.calibrators import calibrate
+from semcascade.deferral.policy import BINS, Fingerprint, Policy, Reference, TierPolicy
+from semcascade.errors import ConfigError, InputError
+from semcascade.evaluation.curve import FloatArray, Outcome
+from semcascade.evaluation.goals import Goal
+from semcascade.evaluation.observed import labelled, paid_for, quality_of
+from semcascade.evaluation.prices import MEMBER_COST, TARGET_COST, Prices
+from semcascade.evaluation.recipes import Trial, accepted, choose_recipe, recipes_for
+from semcascade.evaluation.rows import Row
+from semcascade.evaluation.sights import Ranking, Sights, Watcher
+from semcascade.evaluation.thresholds import Settled, TierRows, certify, reach
+from semcascade.similarity import answer_text
+
+__all__ = ["MOST_ROWS", "Fit", "fit_policy", "fit_rows"]
+
+_log = logging.getLogger(__name__)
+
+FEWEST_ROWS = 8
+"""Fewer rows tell nothing."""
+
+MOST_ROWS = 20_000
+"""No more rows are fitted on, so that memory has a bound; more make hardly a difference."""
+
+_FIT_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted policy, and what was tried on the way.
+
+    Attributes:
+        policy: The policy.
+        trials: For each tier what was tried, the one that was taken first.
+        goal: What it was fitted for.
+    """
+
+    policy: Policy
+    trials: tuple[tuple[Trial, ...], ...]
+    goal: Goal
+
+
+async def fit_policy(
+    rows: Iterable[Row],
+    ensemble: Sequence[str] | None = None,
+    target: str | None = None,
+    *,
+    goal: Goal | None = None,
+    member_cost: float | Sequence[float] = MEMBER_COST,
+    target_cost: float = TARGET_COST,
+    quality: str = "scores",
+    seed: int = 0,
+    skipped: Callable[[str], None] = _log.warning,
+    **settings: Any,
+) -> Fit:
+    """Fit a policy to labelled rows.
+
+    For a guarantee, one half of the rows is fitted on and the other certifies; otherwise all rows are fitted on, and
+    thresholds are set by what each row would have been told had it not been among them.
+
+    Args:
+        rows: The rows; those that lack an answer or a score of a system are left out.
+        ensemble: Systems of the ensemble; the first is the primary member.
+        target: System of the target.
+        goal: What to fit for; a mean loss of at most 0.02 against the target, with 95 % confidence, unless given.
+        member_cost: Price of asking one member, or one for each tier, where none was recorded.
+        target_cost: Price of asking the target, in the same unit.
+        quality: Where the scores came from, for the policy's fingerprint.
+        seed: Of every draw.
+        skipped: Is told how many rows were left out, and why.
+        **settings: Further settings of `CascadeConfig`, e.g. `tiers` or `similarity`.
+
+    Raises:
+        InputError: If there are too few labelled rows.
+        ConfigError: If a setting is wrong or no threshold reaches the goal.
+        MissingDependencyError: If scikit-learn is not installed.
+    """
+    config = CascadeConfig.build(ensemble=ensemble, target=target, **settings)
+    if config.policy is not None:
+        raise ConfigError("a policy is fitted to a cascade without one", field="policy")
+    table = await _Table.read(rows, config, skipped)
+    prices = Prices.of(table.paid, table.tiers, answers=table.answers, member_cost=member_cost, target_cost=target_cost)
+    return fit_rows(table, config, prices, goal or Goal(), quality=quality, seed=seed)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """All that is known of the rows, column by column."""
+
+    tiers: tuple[tuple[str, ...], ...]
+    sights: list[Sights]
+    quality: dict[str, FloatArray]
+    paid: dict[str, FloatArray]
+    answers: dict[str, FloatArray]
+    digest: str
+
+    @classmethod
+    async def read(cls, rows: Iterable[Row], config: CascadeConfig, skipped: Callable[[str], None]) -> _Table:
+        tiers = tuple(tuple(member.name for member in tier.members) for tier in config.tiers)
+        systems = list(dict.fromkeys(name for tier in tiers for name in tier))
+        watcher, digest = Watcher(config), hashlib.blake2b(digest_size=16)
+        columns: list[list[list[float]]] = [[], [], []]
+        for row in _bounded(labelled(rows, systems, skipped), skipped):
+            await watcher.watch(row)
+            columns[0].append([quality_of(row, name) for name in systems])
+            columns[1].append([paid_for(row, name) for name in systems])
+            columns[2].append([float(len(row.all_answers(name))) for name in systems])
+            _stamp(digest, row, systems)
+        if len(columns[0]) < FEWEST_ROWS:
+            raise InputError(
+                f"{len(columns[0])} labelled rows tell nothing; at least {FEWEST_ROWS} are needed, and some hundred "
+                "for a policy that is worth something",
+                field="data",
+            )
+        quality, paid, answers = (
+            dict(zip(systems, np.array(block, dtype=np.float64).T, strict=True)) for block in columns
+        )
+        return cls(tiers, watcher.sights(), quality, paid, answers, digest.hexdigest())
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    @property
+    def target(self) -> FloatArray:
+        """(n,) quality of the target's answers."""
+        return self.quality[self.tiers[-1][0]]
+
+
+def fit_rows(
+    table: _Table, config: CascadeConfig, prices: Prices, goal: Goal, *, quality: str = "scores", seed: int = 0
+) -> Fit:
+    """Fit a policy to rows that were read."""
+    fitted, held_out = _halves(len(table), goal, seed)
+    with _one_thread():
+        trials = [
+            tuple(choose_recipe(recipes_for(sights, table.target, fitted, seed=seed), sights, table.target, fitted))
+            for sights in table.sights
+        ]
+    chosen = [found[0].recipe for found in trials]
+    unseen = [_tier_rows(recipe.ranking, sights, table.target, fitted) for recipe, sights in _pairs(chosen, table)]
+    cost = np.stack([prices.of_tier(tier) for tier in table.tiers])
+    if goal.certified:
+        fresh = [recipe.rank(sights, held_out) for recipe, sights in _pairs(chosen, table)]
+        judged = [
+            _tier_rows(ranking, sights, table.target, held_out)
+            for ranking, sights in zip(fresh, table.sights, strict=True)
+        ]
+        settled = certify(goal, judged, unseen)
+    else:
+        comparable = all(recipe.model is not None for recipe in chosen)
+        dear = _going_on(cost) if comparable else [1.0] * len(chosen)
+        settled, judged = reach(goal, _outcome(unseen, cost[:, fitted]), dear), unseen
+    unit = float(cost[-1].mean()) or 1.0
+    tiers = [
+        _tier_policy(config, number, found, settled[number], judged[number], float(cost[number].mean()) / unit, goal)
+        for number, found in enumerate(trials)
+    ]
+    policy = Policy.model_validate(
+        {
+            "semcascade_policy": 1,
+            "library": __version__,
+            "target": table.tiers[-1][0],
+            "tiers": tiers,
+            "data": Fingerprint(rows=len(table), digest=table.digest, quality=quality),
+            "notes": [f"fitted for {goal}"],
+        }
+    )
+    return Fit(policy, tuple(trials), goal)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep linear algebra to one thread: its matrices are small, and many threads would wait for each other."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # comes with scikit-learn; too few rows to learn from need neither
+        yield
+        return
+    with threadpool_limits(1):
+        yield
+
+
+def _halves(n: int, goal: Goal, seed: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the rows to fit on, and those that certify; all and none where nothing is certified."""
+    order = np.random.default_rng(seed).permutation(n)
+    split = round(_FIT_SHARE * n) if goal.certified else n
+    return np.sort(order[:split]), np.sort(order[split:])
+
+
+def _pairs(chosen: Sequence[Any], table: _Table) -> Iterator[tuple[Any, Sights]]:
+    return zip(chosen, table.sights, strict=True)
+
+
+def _tier_rows(ranking: Ranking, sights: Sights, target: FloatArray, rows: npt.NDArray[np.intp]) -> TierRows:
+    return TierRows(ranking.scores, accepted(ranking, sights.quality[rows]), target[rows])
+
+
+def _outcome(tiers: Sequence[TierRows], cost: FloatArray) -> Outcome:
+    quality = np.stack([*(tier.accepted for tier in tiers), tiers[0].target])
+    nothing = np.zeros(quality.shape[1])
+    return Outcome(np.stack([tier.scores for tier in tiers]), quality, cost, nothing, nothing)
+
+
+def _going_on(cost: FloatArray) -> list[float]:
+    """Return what going on to the end from each tier but the last costs."""
+    means = cost.mean(axis=1)
+    return [float(means[number + 1 :].sum()) for number in range(len(means) - 1)]
+
+
+def _tier_policy(
+    config: CascadeConfig,
+    number: int,
+    trials: Sequence[Trial],
+    settled: Settled,
+    rows: TierRows,
+    cost: float,
+    goal: Goal,
+) -> TierPolicy:
+    tier, best = config.tiers[number], trials[0]
+    found = calibrate(rows.scores, rows.accepted >= rows.target - goal.worse)
+    policy = TierPolicy(
+        members=[member.name for member in tier.members for _ in range(member.samples)],
+        similarity=tier.similarity or config.similarity,
+        threshold=settled.threshold,
+        certificate=settled.certificate,
+        calibrator=None if found is None else found[0],
+        cost=round(cost, 6),
+        notes=[*_said(best), *settled.notes, *([] if found is None else [f"calibrator: {found[1]}"])],
+    )
+    policy = policy.model_copy(update=best.recipe.fields)
+    return with_reference(policy, rows)
+
+
+def with_reference(policy: TierPolicy, rows: TierRows) -> TierPolicy:
+    """Return the policy with a reference of how it scores these rows."""
+    known = np.isfinite(rows.scores)
+    threshold = np.inf if policy.threshold is None else policy.threshold
+    taken = known & (rows.scores >= threshold - 1e-9)
+    histogram = np.histogram(rows.scores[known], bins=BINS, range=(0.0, 1.0))[0]
+    lost = np.where(taken, rows.target - rows.accepted, 0.0)
+    reference = Reference(
+        rows=len(rows.scores),
+        acceptance_rate=round(float(taken.mean()), 6),
+        histogram=[int(count) for count in histogram],
+        loss=round(float(lost.mean()), 6),
+    )
+    return policy.model_copy(update={"reference": reference})
+
+
+def _said(best: Trial) -> list[str]:
+    if best.error is None:
+        return [f"nothing is better than {best.recipe.name}: no score tells good answers from bad ones on these rows"]
+    sure = "" if best.gain > 2 * best.error else ", which is within noise"
+    return [f"{best.recipe.name}: {best.gain:+.4f} over the strict chord on unseen rows (± {best.error:.4f}){sure}"]
+
+
+def _bounded(rows: Iterable[Row], skipped: Callable[[str], None]) -> Iterator[Row]:
+    for number, row in enumerate(rows):
+        if number == MOST_ROWS:
+            skipped(f"only the first {MOST_ROWS} labelled rows are fitted on")
+            return
+        yield row
+
+
+def _stamp(digest: Any, row: Row, systems: Sequence[str]) -> None:
+    for text in (row.id, *(answer_text(answer) for name in systems for answer in row.all_answers(name))):
+        written = text.encode("utf-8", "surrogatepass")
+        digest.update(len(written).to_bytes(8, "little") + written)
+    digest.update(repr([row.all_scores(name) for name in systems]).encode())

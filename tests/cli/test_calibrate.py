@@ -1,0 +1,98 @@
+"""`semcascade calibrate` and `semcascade policy`."""
+
+import json
+
+import pytest
+
+from semcascade import load_policy
+
+
+def lines(n=60, *, scores=True):
+    for number in range(n):
+        hard = number % 3 == 0
+        outputs = {"a": "x" if hard else "4", "b": "y" if hard else "4", "t": "4"}
+        quality = {"a": float(not hard), "b": float(not hard), "t": 1.0}
+        yield {"id": str(number), "input": f"{number}?", "outputs": outputs, "scores": quality if scores else {}}
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines()))
+    return path
+
+
+@pytest.fixture
+def run(shell, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    return lambda *arguments: shell(*map(str, arguments))
+
+
+SYSTEMS = ("--ensemble", "a,b", "--target", "t")
+
+
+def test_a_policy_is_fitted_shown_and_used(run, data, tmp_path):
+    out = tmp_path / "policy.json"
+    done = run("calibrate", data, *SYSTEMS, "--max-cost", "0.5", "--out", out)
+    assert done.code == 0, done.err
+    assert "over the strict chord" in done.out
+    assert "written to" in done.err
+    policy = load_policy(out)
+    assert policy.tiers[0].members == ["a", "b"]
+    assert policy.target == "t"
+    shown = run("policy", out)
+    assert shown.code == 0, shown.err
+    assert "fitted for a mean cost of at most 50% of the target's" in shown.out
+    assert "60 rows (scores)" in shown.out
+    used = run("evaluate", data, "--policy", out, "--json", "-")
+    assert used.code == 0, used.err
+    assert json.loads(used.out)["at_threshold"]["cost"] <= 0.5
+
+
+def test_what_is_not_certifiable_is_said(run, data, tmp_path):
+    done = run("calibrate", data, *SYSTEMS, "--max-loss", "0.01", "--out", tmp_path / "p.json")
+    assert done.code == 0, done.err
+    assert "not certifiable with these 30 rows" in done.out
+    assert "about 269 more rows are needed" in done.out
+    assert "never" in done.out
+
+
+def test_rows_without_scores_are_held_against_the_targets_answers(run, tmp_path):
+    path, out = tmp_path / "rows.jsonl", tmp_path / "p.json"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines(scores=False)))
+    done = run("calibrate", path, *SYSTEMS, "--escalation-rate", "0.34", "--out", out)
+    assert done.code == 0, done.err
+    assert "has no scores" in done.err
+    assert load_policy(out).data.quality == "likeness to the target"
+    assert load_policy(out).tiers[0].reference.acceptance_rate == pytest.approx(2 / 3, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        (("--max-loss", "0.1", "--max-cost", "0.4"), "exclude each other"),
+        (("--max-cost", "0.05"), "asking the first tier alone costs 10% of the target"),
+        (("--confidence", "0.3"), "confidence"),
+        (("--claim", "nonsense"), "nonsense"),
+    ],
+)
+def test_wrong_options_are_told_and_nothing_is_written(run, data, tmp_path, options, says):
+    out = tmp_path / "p.json"
+    done = run("calibrate", data, *SYSTEMS, *options, "--out", out)
+    assert done.code == 2
+    assert says in done.err
+    assert not out.exists()
+
+
+def test_too_few_rows_are_told(run, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines(4)))
+    done = run("calibrate", path, *SYSTEMS, "--out", tmp_path / "p.json")
+    assert done.code == 2
+    assert "4 labelled rows tell nothing" in done.err
+
+
+def test_a_file_that_is_no_policy_is_refused(run, data):
+    done = run("policy", data)
+    assert done.code == 2
+    assert "rows.jsonl" in done.err
