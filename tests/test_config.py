@@ -1,4 +1,5 @@
 import json
+import math
 import pickle
 
 import pytest
@@ -67,6 +68,19 @@ def test_request_parameters_are_gathered():
         ({"selection": "best"}, "selection", "central"),
         ({"timeout": 0}, "timeout", "greater than 0"),
         ({"threshold": True}, "threshold", "bool"),
+        ({"timeout": True}, "timeout", "bool"),
+        ({"timeout": math.inf}, "timeout", "finite"),
+        ({"deadline": True}, "deadline", "bool"),
+        ({"deadline": math.inf}, "deadline", "finite"),
+        ({"max_retries": True}, "max_retries", "bool"),
+        ({"quorum": True}, "quorum", "bool"),
+        ({"budget": {"query": {"cost": 1e300}}}, "budget.query.cost", "less than"),
+        *(
+            ({"ensemble": ["a", {"model": "b", setting: True}]}, f"ensemble[1].{setting}", "bool")
+            for setting in ("priority", "samples", "timeout", "max_retries", "input_cost_per_token", "context_window")
+        ),
+        ({"ensemble": ["a", {"model": "b", "input_cost_per_token": math.inf}]}, "ensemble[1].input_cost_per_token", "less than"),
+        ({"ensemble": ["a", {"model": "b", "output_cost_per_token": 1e300}]}, "ensemble[1].output_cost_per_token", "less than"),
         ({"escalation_rate": True}, "escalation_rate", "from 0 to 1"),
         ({"ensemble": {"a", "b"}}, "ensemble", "no order"),
         ({"quorum": 0}, "quorum", "greater than or equal to 1"),
@@ -94,7 +108,8 @@ def test_secrets_are_in_no_dump(monkeypatch):
     config = build(
         ensemble=[
             {"model": "a", "api_key": SECRET},
-            {"model": "b", "api_key_env": "MY_KEY", "extra_headers": {"X-Key": SECRET}, "params": {"aws_secret_access_key": SECRET}},
+            {"model": "b", "api_key_env": "MY_KEY", "extra_headers": {"X-Key": SECRET},
+             "extra_body": {"api_key": SECRET, "plugins": [{"id": "web", "api_key": SECRET}]}, "params": {"aws_secret_access_key": SECRET}},
         ]
     )  # fmt: skip
     members = config.tiers[0].members
@@ -102,7 +117,10 @@ def test_secrets_are_in_no_dump(monkeypatch):
     for dump in (repr(config), str(config), json.dumps(config.to_dict()), config.model_dump_json(exclude={"tiers"})):
         assert SECRET not in dump
     assert SECRET.encode() not in pickle.dumps(config)
-    assert pickle.loads(pickle.dumps(config)).tiers[0].members[1].key() == SECRET
+    restored = pickle.loads(pickle.dumps(config)).tiers[0].members[1]
+    assert restored.key() == SECRET
+    assert restored.params["extra_body"] == {"plugins": [{"id": "web"}]}
+    assert members[1].params["extra_body"]["plugins"][0]["api_key"] == SECRET
 
 
 def test_secrets_are_in_no_error():

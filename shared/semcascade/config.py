@@ -21,7 +21,7 @@ from semcascade.haste import HedgeAfter, Speculate
 from semcascade.limits import Breaker, Budget
 from semcascade.member import REQUEST_PARAMETERS, Member
 from semcascade.merging import merge, two_tiers, with_rate
-from semcascade.validated import Settings, Share
+from semcascade.validated import Count, Retries, Seconds, Settings, Share
 
 __all__ = ["REQUEST_PARAMETERS", "CascadeConfig", "Member", "Tier", "load_config"]
 
@@ -45,7 +45,7 @@ class Tier(Settings):
     """How answers are compared; the cascade's unless given."""
     selection: Selection | None = None
     """Which answer is returned; the cascade's unless given."""
-    quorum: int | None = Field(default=None, ge=1)
+    quorum: Count | None = None
     """How many answers the tier needs to be scored; the cascade's unless given."""
 
     @field_validator("members", mode="before")
@@ -97,13 +97,13 @@ class CascadeConfig(Settings):
     """Which answer is returned: `central`, `primary`, or `auto`: the primary's unless it is outvoted."""
     threshold: Share = 0.6
     """Least reliability at which a tier's answer is accepted, for tiers that set none."""
-    quorum: int = Field(default=2, ge=1)
+    quorum: Count = 2
     """How many answers a tier needs to be scored, for tiers that set none; a tier of fewer needs all."""
-    timeout: float = Field(default=60.0, gt=0)
+    timeout: Seconds = 60.0
     """Seconds for one attempt at one member."""
-    deadline: float | None = Field(default=None, gt=0)
+    deadline: Seconds | None = None
     """Seconds for the whole query; None: the attempts' own limits."""
-    max_retries: int = Field(default=2, ge=0, le=20)
+    max_retries: Retries = 2
     """How often a failed attempt at a member is repeated."""
     early_exit: Literal["answer", "verdict", "off"] = "answer"
     """When a tier stops waiting, as the missing answers can change nothing: once it is sure whether it is accepted and

@@ -12,8 +12,8 @@ from pydantic import Field, SecretStr, field_serializer, model_validator
 from semcascade.abilities import Ability
 from semcascade.errors import InputError
 from semcascade.messages import as_conversation
-from semcascade.redaction import is_secret_key, secret_values
-from semcascade.validated import Settings
+from semcascade.redaction import is_secret_key, secret_values, without_secrets
+from semcascade.validated import Count, Price, Retries, Seconds, Settings, Whole
 
 __all__ = ["REQUEST_PARAMETERS", "Member"]
 
@@ -44,29 +44,29 @@ class Member(Settings):
     """The key itself. Never dumped and never pickled; `api_key_env` survives both."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key."""
-    priority: int = 0
+    priority: Whole = 0
     """Higher wins ties; among equals the member listed first."""
-    samples: int = Field(default=1, ge=1, le=64)
+    samples: Count = Field(default=1, le=64)
     """How many answers to ask of it: by one request where its provider takes `n`, else by one for each; at
     temperature 1.0 unless it or the request sets temperature, top_p, top_k or min_p."""
-    initial_samples: int | None = Field(default=None, ge=1, le=64)
+    initial_samples: Count | None = Field(default=None, le=64)
     """How many of them to ask for at first; then one after the other until they leave no doubt which answer leads (95 %
     sure by the two largest clusters), or there are `samples`. None: all at once."""
     preamble: tuple[dict[str, Any], ...] = ()
     """Messages put before the conversation, behind its system message: few-shot examples, another prompt."""
-    timeout: float | None = Field(default=None, gt=0)
+    timeout: Seconds | None = None
     """Seconds for one attempt."""
-    max_retries: int | None = Field(default=None, ge=0, le=20)
+    max_retries: Retries | None = None
     """How often a failed attempt is repeated."""
-    input_cost_per_token: float | None = Field(default=None, ge=0)
+    input_cost_per_token: Price | None = None
     """US dollars; used where neither the provider nor the price table knows."""
-    output_cost_per_token: float | None = Field(default=None, ge=0)
+    output_cost_per_token: Price | None = None
     """US dollars; used where neither the provider nor the price table knows."""
-    cached_input_cost_per_token: float | None = Field(default=None, ge=0)
+    cached_input_cost_per_token: Price | None = None
     """US dollars for what the provider read from its cache; the price of other input unless given."""
-    reasoning_cost_per_token: float | None = Field(default=None, ge=0)
+    reasoning_cost_per_token: Price | None = None
     """US dollars for hidden reasoning; the price of other output unless given."""
-    context_window: int | None = Field(default=None, gt=0)
+    context_window: Count | None = None
     """Tokens that the model takes in and gives out together."""
     abilities: dict[Ability, bool] = Field(default_factory=dict)
     """What the model can do, where what is known of it is wrong or nothing is: e.g. `{"tools": True}`."""
@@ -129,7 +129,7 @@ class Member(Settings):
 
     @field_serializer("params")
     def _safe_params(self, params: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in params.items() if not is_secret_key(key)}
+        return without_secrets(params)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings that differ from their defaults, without any secret."""

@@ -42,8 +42,9 @@ def secret_values(settings: Mapping[str, Any]) -> Iterator[str]:
     for name, value in settings.items():
         if is_secret_key(str(name)):
             yield from _texts(value)
-        elif isinstance(value, Mapping):
-            yield from secret_values(value)
+        else:
+            for part in _mappings(value):
+                yield from secret_values(part)
 
 
 def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,11 +53,21 @@ def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
     >>> without_secrets({"seed": 1, "extra_body": {"session_key": "k", "tier": "flex"}})
     {'seed': 1, 'extra_body': {'tier': 'flex'}}
     """
-    return {
-        name: without_secrets(value) if isinstance(value, Mapping) else value
-        for name, value in settings.items()
-        if not is_secret_key(str(name))
-    }
+    return {name: _without(value) for name, value in settings.items() if not is_secret_key(str(name))}
+
+
+def _without(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return without_secrets(value)
+    return [_without(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _mappings(part)
 
 
 def _texts(value: Any) -> Iterator[str]:

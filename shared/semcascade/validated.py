@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["Amount", "Count", "Seconds", "Settings", "Share"]
+__all__ = ["Amount", "Count", "Price", "Retries", "Seconds", "Settings", "Share", "Whole"]
 
 
 def _no_bool(value: Any) -> Any:
@@ -18,14 +18,23 @@ def _no_bool(value: Any) -> Any:
 Share = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)]
 """From 0 to 1."""
 
-Amount = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
-"""More than 0, and finite."""
+Amount = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=1e12)]
+"""US dollars, more than 0; sums of them are exact up to there."""
+
+Price = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1e6)]
+"""US dollars for one token, 0 or more."""
 
 Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
 """More than 0, and finite."""
 
 Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
 """1 or more."""
+
+Retries = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=20)]
+"""0 to 20."""
+
+Whole = Annotated[int, BeforeValidator(_no_bool)]
+"""Any whole number."""
 
 
 class Settings(BaseModel):

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import inspect
 import json
+import math
 import random
 from types import SimpleNamespace
 
@@ -181,6 +182,13 @@ def test_what_a_request_may_take():
         "content": [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "u"}}],
     }
     assert most(transport, member, Request((image,))).tokens > 1500 + ASSUMED_OUTPUT
+
+
+@pytest.mark.parametrize("said", [-1, -(10**9), 0, "all", math.nan, math.inf, [1]])
+def test_what_is_no_length_limits_nothing(said):
+    member, messages = Member(model="a"), ({"role": "user", "content": "x"},)
+    unlimited = most(ScriptedTransport({}), member, Request(messages))
+    assert most(ScriptedTransport({}), member, Request(messages, params={"max_tokens": said})) == unlimited
 
 
 TEXTS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -34,10 +35,18 @@ def most(transport: Transport, member: Member, request: Request, *, answers: int
     """
     asked = sum(map(_message_tokens, request.messages)) + text_tokens(_dumped(request.tools, request.response_format))
     settings = {**member.params, **{key: value for key, value in request.params.items() if value is not None}}
-    said = settings.get("max_completion_tokens") or settings.get("max_tokens") or ASSUMED_OUTPUT
-    usage = Usage(asked, int(said) * answers)
+    usage = Usage(asked, _longest(settings) * answers)
     cost = transport.price(member, usage)
     return Spend.of(1, usage.input_tokens + usage.output_tokens, cost or 0.0)
+
+
+def _longest(settings: Mapping[str, Any]) -> int:
+    """Return how long an answer may be; what is no length (-1: no limit, for some services) limits nothing."""
+    for name in ("max_completion_tokens", "max_tokens"):
+        said = settings.get(name)
+        if isinstance(said, int | float) and math.isfinite(said) and said >= 1:
+            return int(said)
+    return ASSUMED_OUTPUT
 
 
 def text_tokens(texts: Iterable[str]) -> int:
