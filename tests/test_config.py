@@ -88,6 +88,12 @@ def test_request_parameters_are_gathered():
         ({"target": ["c", "d"]}, "target", "one member"),
         ({"target": {"model": "c", "api_base": "https://u:p@host/v1"}}, "target.api_base", "api_key_env"),
         ({"target": {"model": "c", "api_base": "https://host/v1?key=abc"}}, "target.api_base", "api_key_env"),
+        ({"target": {"model": "c", "api_base": "http://host:99999/v1"}}, "target.api_base", "Port"),
+        ({"target": {"model": "c", "api_base": "http://ho st/v1\n"}}, "target.api_base", "space"),
+        ({"target": {"model": "c", "extra_headers": ["X"]}}, "target.extra_headers", "a mapping, got list"),
+        ({"target": {"model": "c", "extra_headers": {"X": 5}}}, "target.extra_headers", "a text for 'X', got int"),
+        ({"target": {"model": "c", "extra_headers": {"X": "a\nY: b"}}}, "target.extra_headers", "'X' holds a line break"),
+        ({"target": {"model": "c", "extra_body": "x"}}, "target.extra_body", "a mapping, got str"),
         ({"target": {"model": "c", "preamble": [{"role": "x", "content": "y"}]}}, "target.preamble[0].role", "unknown role"),
     ],
 )  # fmt: skip
@@ -203,3 +209,10 @@ def test_secrets_among_parameters_are_in_no_dump_of_pydantic():
     for dump in (str(config.model_dump()), config.model_dump_json()):
         assert SECRET not in dump
         assert "seed" in dump
+
+
+def test_keys_from_files_end_with_a_line_break(monkeypatch):
+    monkeypatch.setenv("MY_KEY", f"{SECRET}\r\n")
+    assert Member(model="a", api_key_env="MY_KEY").key() == Member(model="a", api_key=f" {SECRET}\n").key() == SECRET
+    monkeypatch.setenv("MY_KEY", " ")
+    assert Member(model="a", api_key_env="MY_KEY").key() is Member(model="a", api_key="").key() is None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, field_serializer, model_validator
 
@@ -15,7 +16,7 @@ from semcascade.messages import as_conversation
 from semcascade.redaction import is_secret_key, secret_values, without_secrets
 from semcascade.validated import Count, Price, Retries, Seconds, Settings, Whole
 
-__all__ = ["REQUEST_PARAMETERS", "Member"]
+__all__ = ["REQUEST_PARAMETERS", "Member", "unsendable"]
 
 REQUEST_PARAMETERS = frozenset(
     {
@@ -26,6 +27,9 @@ REQUEST_PARAMETERS = frozenset(
     }
 )  # fmt: skip
 """Request parameters that may stand beside a member's own settings; others go under `params`."""
+
+_UNPRINTED = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""Control characters, which no header can hold."""
 
 
 class Member(Settings):
@@ -99,10 +103,10 @@ class Member(Settings):
             raise ValueError(f"initial_samples: {self.initial_samples} is more than samples, {self.samples}")
         if not self.name:
             object.__setattr__(self, "name", self.model)
-        try:
-            address = urlsplit(self.api_base or "")
-        except ValueError as error:
-            raise ValueError(f"api_base: it is no address: {error}") from None
+        wrong = unsendable(self.params)
+        if wrong is not None:
+            raise ValueError(": ".join(wrong))
+        address = _address(self.api_base or "")
         if "@" in address.netloc or any(is_secret_key(key) for key, _ in parse_qsl(address.query)):
             raise ValueError("api_base: it carries a password or key; give that as api_key_env")
         for index, message in enumerate(self.preamble):
@@ -118,10 +122,13 @@ class Member(Settings):
         return self.model.partition("/")[0] if "/" in self.model else ""
 
     def key(self) -> str | None:
-        """Return the key that was given here, or that the named environment variable holds."""
+        """Return the key that was given here, or that the named environment variable holds; None where it is blank.
+
+        Keys are read from files, and no header can hold the line break at a file's end.
+        """
         if self.api_key is not None:
-            return self.api_key.get_secret_value()
-        return os.environ.get(self.api_key_env) if self.api_key_env else None
+            return self.api_key.get_secret_value().strip() or None
+        return os.environ.get(self.api_key_env, "").strip() or None if self.api_key_env else None
 
     def secrets(self) -> tuple[str, ...]:
         """Return every secret among the settings, so that it can be kept out of what is shown."""
@@ -143,3 +150,32 @@ class Member(Settings):
         state = super().__getstate__()
         params = self._safe_params(self.params)
         return {**state, "__dict__": {**state["__dict__"], "api_key": None, "params": params}}
+
+
+def unsendable(params: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the name of a request parameter that no client can send, and why; None where all can be sent.
+
+    >>> unsendable({"extra_headers": {"X-Team": 5}})
+    ('extra_headers', "expected a text for 'X-Team', got int")
+    """
+    for name in ("extra_headers", "extra_body"):
+        given = params.get(name)
+        if given is not None and not isinstance(given, Mapping):
+            return name, f"expected a mapping, got {type(given).__name__}"
+    for header, value in (params.get("extra_headers") or {}).items():
+        if not isinstance(value, str):
+            return "extra_headers", f"expected a text for {header!r}, got {type(value).__name__}"
+        if _UNPRINTED.search(f"{header}{value}"):
+            return "extra_headers", f"{header!r} holds a line break or another control character"
+    return None
+
+
+def _address(text: str) -> SplitResult:
+    try:
+        address = urlsplit(text)
+        address.port  # noqa: B018 - it is read when it is asked for
+    except ValueError as error:
+        raise ValueError(f"api_base: it is no address: {error}") from None
+    if re.search(r"\s", text) or _UNPRINTED.search(text):
+        raise ValueError("api_base: it is no address: it holds a space or a line break")
+    return address

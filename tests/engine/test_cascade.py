@@ -145,6 +145,8 @@ def test_one_member_can_be_asked_by_name():
         ("x", {"tools": "add"}, "tools"),
         ("x", {"tools": [{"name": "add"}]}, "tools[0]"),
         ("x", {"tool_choice": 5}, "tool_choice"),
+        ("x", {"extra_headers": {"X": "a\r\nY: b"}}, "extra_headers"),
+        ("x", {"extra_body": [1]}, "extra_body"),
         ("x", {"response_format": 5}, "response_format"),
     ],
 )

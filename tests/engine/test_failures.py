@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import traceback
 
 import pytest
 
@@ -70,6 +71,22 @@ def test_an_unexpected_error_of_a_transport_is_the_members():
     assert isinstance(failure, MemberError)
     assert isinstance(failure.__cause__, RuntimeError)
     assert failure.__cause__.__traceback__ is None
+
+
+def test_who_logs_a_failure_shows_no_secret():
+    def refuse(request):
+        try:
+            raise ValueError("no such key: the-secret")
+        except ValueError as error:
+            raise KeyError("refused") from error
+
+    ensemble = ["a", {"model": "b", "api_key": "the-secret"}]
+    failure = (
+        cascade({**AGREE, "b": refuse}, ensemble=ensemble).complete(QUESTION).decision.tiers[0].candidates[1].failure
+    )
+    told = "".join(traceback.format_exception(failure))
+    assert "KeyError" in told
+    assert "secret" not in told
 
 
 def test_passing_failures_are_retried_and_counted():

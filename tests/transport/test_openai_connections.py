@@ -214,6 +214,16 @@ def test_a_proxy_for_all_is_used_too_and_is_told_its_password(proxied):
     assert b"Proxy-Authorization: Basic dXNlcjp3b3Jk" in seen[0]
 
 
+@pytest.mark.parametrize(
+    ("proxy", "words"), [("socks5h://u:word@PROXY", "socks5h proxy"), ("http://PROXYx", "cannot be sent")]
+)
+def test_a_proxy_that_cannot_be_used_is_told_before_anything_is_sent(proxied, monkeypatch, proxy: str, words: str):
+    assert proxied("http://models.invalid/v1", ALL_PROXY=proxy) == (None, [])
+    with pytest.raises(BadRequestError, match=words) as caught:
+        whole(OpenAITransport(), Member(model="a", api_base="http://models.invalid/v1"))
+    assert "word" not in str(caught.value)
+
+
 @pytest.mark.parametrize("base", ["http://models.invalid/v1", "http://127.0.0.1:9/v1"])
 def test_who_is_not_to_be_asked_by_proxy_is_not(proxied, base: str):
     text, seen = proxied(base, HTTP_PROXY="PROXY", NO_PROXY="models.invalid,other")

@@ -61,6 +61,7 @@ def test_a_key_of_the_environment_goes_to_its_own_service_only(monkeypatch):
     assert place("openai/a", api_base="http://stranger/v1", api_key="given")[2] == "given"
     monkeypatch.setenv("MINE", "mine")
     assert place("openai/a", api_key_env="MINE")[2] == "mine"
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://proxy/v1")
     assert place("openai/a") == ("http://proxy/v1/chat/completions", "a", KEY)
     assert KEY not in repr(endpoint(Member(model="openai/a")))

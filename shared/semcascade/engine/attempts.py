@@ -292,18 +292,30 @@ def failed(
     """Return a candidate that carries a failure."""
     latency = 0.0 if started is None else time.monotonic() - started
     attempts -= isinstance(error, NotAskedError)
-    return Candidate(member.name, cost=cost, latency_s=latency, attempts=attempts, failure=_detached(error))
+    return Candidate(
+        member.name, cost=cost, latency_s=latency, attempts=attempts, failure=_detached(error, member.secrets())
+    )
 
 
-def _detached(error: MemberError) -> MemberError:
-    """Drop the tracebacks along the chain: a record must not keep frames, and the secrets in them, alive."""
+def _detached(error: MemberError, secrets: Sequence[str]) -> MemberError:
+    """Drop the tracebacks along the chain: a record must not keep frames, and the secrets in them, alive.
+
+    A client's own error that repeats a secret is left out of the chain, as whoever logs the failure shows all of it.
+    """
     link: BaseException | None = error
     seen: set[int] = set()  # an error may be raised from itself
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         link.__traceback__ = None
+        if any(_tells(one, secrets) for one in (link.__cause__, link.__context__)):
+            link.__cause__ = link.__context__ = None
         link = link.__cause__ or link.__context__
     return error
+
+
+def _tells(error: BaseException | None, secrets: Sequence[str]) -> bool:
+    said = "" if error is None else f"{error} {error!r}"
+    return redact(said, secrets) != said
 
 
 def as_member_error(error: Exception, member: Member) -> MemberError:

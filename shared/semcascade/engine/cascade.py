@@ -28,6 +28,7 @@ from semcascade.engine.sticky import Conversations
 from semcascade.engine.transports import Transports
 from semcascade.engine.watching import watched
 from semcascade.errors import ConfigError, InputError, SemcascadeError
+from semcascade.member import unsendable
 from semcascade.messages import Conversation, Prompt, Request, as_conversation
 from semcascade.transport.base import Delta, Transport
 
@@ -229,6 +230,9 @@ class Cascade:
             raise InputError(
                 "expected a mapping in OpenAI's shape, e.g. {'type': 'json_object'}", field="response_format"
             )
+        wrong = unsendable(options)
+        if wrong is not None:
+            raise InputError(wrong[1], field=wrong[0])
         request = Request(
             messages=messages,
             tools=_tools(options.pop("tools", ())),

@@ -179,7 +179,8 @@ def _typed(member: Member, timeout: float) -> Iterator[None]:
     except MemberError:
         raise
     except UnsendableError as error:
-        raise BadRequestError(str(error), member=member.name) from error
+        said = one_line(redact(str(error), member.secrets()), 200)
+        raise BadRequestError(said, member=member.name) from error
     except TimeoutError as error:
         raise MemberTimeoutError(f"no answer within its timeout of {timeout:g} s", member=member.name) from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:

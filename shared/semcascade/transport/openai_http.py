@@ -25,7 +25,7 @@ import aiohttp
 
 from semcascade import __version__
 from semcascade.transport.openai_sse import Event, EventDecoder
-from semcascade.transport.openai_wire import ServiceError, error_in
+from semcascade.transport.openai_wire import ServiceError, UnsendableError, error_in
 
 __all__ = ["LARGEST_REPLY", "MOST_CONNECTIONS", "HttpClient"]
 
@@ -59,6 +59,7 @@ class HttpClient:
         """Send a body and return that of the reply.
 
         Raises:
+            UnsendableError: If the request cannot be sent as it is.
             ServiceError: If the service refuses.
             ValueError: If the reply is larger than `LARGEST_REPLY`.
             aiohttp.ClientError: If there is no connection, or it breaks.
@@ -76,6 +77,7 @@ class HttpClient:
 
         Raises:
             TimeoutError: If nothing comes in time.
+            UnsendableError: If the request cannot be sent as it is.
             ServiceError: If the service refuses.
             ValueError: If the reply is no stream of events, or larger than `LARGEST_REPLY`.
             aiohttp.ClientError: If there is no connection, or it breaks.
@@ -106,13 +108,17 @@ class HttpClient:
         Redirects are not followed: keys must not go where they were not meant for.
         """
         session = self._open()
-        async with session.post(
-            url,
-            data=body,
-            headers={"Content-Type": "application/json", "User-Agent": _USER_AGENT, **headers},
-            allow_redirects=False,
-            proxy=self._proxy(url),
-        ) as response:
+        try:
+            response = await session.post(
+                url,
+                data=body,
+                headers={"Content-Type": "application/json", "User-Agent": _USER_AGENT, **headers},
+                allow_redirects=False,
+                proxy=self._proxy(url),
+            )
+        except ValueError as error:  # an address, a header or a proxy that cannot be; nothing was sent
+            raise UnsendableError(f"the request cannot be sent: {error}") from error
+        async with response:
             if response.status >= 300:
                 raise await _refusal(response)
             yield response
@@ -233,7 +239,10 @@ def _proxy_of_environment(scheme: str, host: str) -> str | None:
     proxy = proxies.get(scheme) or proxies.get("all")
     if proxy is None or urllib.request.proxy_bypass(host):
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    kind, _, place = proxy.rpartition("://")
+    if kind.lower() not in {"", "http", "https"}:
+        raise ValueError(f"the environment names a {kind} proxy, and transport = 'openai' knows http proxies only")
+    return f"{kind or 'http'}://{place}"
 
 
 def _is_address(host: str) -> bool:

@@ -145,7 +145,7 @@ def _key(member: Member, service: Service | None) -> str | None:
     if member.api_key_env:
         raise AuthenticationError(f"the environment variable {member.api_key_env} is not set", member=member.name)
     names = key_variables(member)
-    key = next(filter(None, map(os.environ.get, names)), None)
+    key = next(filter(None, (os.environ.get(name, "").strip() for name in names)), None)
     if key is None and names and service is not None and service.needs_key and not member.params.get("extra_headers"):
         raise AuthenticationError(
             f"no key: set the environment variable {' or '.join(names)}, or give the member api_key_env",

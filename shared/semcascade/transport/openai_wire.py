@@ -41,7 +41,7 @@ _THOUGHT = (("<think>", "</think>"), ("<thinking>", "</thinking>"))
 
 
 class UnsendableError(Exception):
-    """A request cannot be written as JSON."""
+    """A request cannot be written as JSON, or not be sent to where it is to go."""
 
 
 class ServiceError(Exception):
