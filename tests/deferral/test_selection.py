@@ -5,16 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semcascade.deferral.selection import choose, effective_signal, priority_order
+from semcascade.deferral.selection import choose, effective_signal, outvoted_by, priority_order
 
 
-def pick(selection, centrality, *, order=None, usable=None, second=None):
+def pick(selection, centrality, *, order=None, usable=None, second=None, definite=()):
     n = len(centrality)
     return choose(
         selection,
         np.array(centrality),
         order=order or list(range(n)),
         usable=usable or [True] * n,
+        definite=lambda index: index in definite,
         second=None if second is None else np.array(second),
     )
 
@@ -49,6 +50,55 @@ def test_primary_answers_unless_it_says_nothing():
 def test_auto_stays_with_the_primary_unless_it_is_outvoted(centrality, index, selection):
     choice = pick("auto", centrality)
     assert (choice.index, choice.selection) == (index, selection)
+
+
+def shares(*votes):
+    """Centralities of answers that are equal or not at all alike: how many of the others say the same."""
+    return [(votes.count(vote) - 1) / (len(votes) - 1) for vote in votes]
+
+
+@pytest.mark.parametrize(
+    ("votes", "definite", "free"),
+    [
+        ("abb", 1, 1),
+        ("abc", 0, 0),
+        ("abbc", 1, 0),
+        ("aabb", 0, 0),
+        ("abcd", 0, 0),
+        ("abbcd", 1, 0),
+        ("aabbc", 0, 0),
+        ("abbbc", 1, 1),
+        ("aabbb", 2, 0),
+        ("abbcdefghi", 1, 0),
+        ("aaaabbbbbc", 4, 0),
+    ],
+)
+def test_most_votes_win_where_the_primary_is_definite_and_a_clear_lead_elsewhere(votes, definite, free):
+    centrality = shares(*votes)
+    assert pick("auto", centrality, definite={0}).index == definite
+    assert pick("auto", centrality).index == free
+    # What the others are does not matter.
+    assert pick("auto", centrality, definite=range(1, len(votes))).index == free
+
+
+def test_less_than_most_of_a_vote_outvotes_no_definite_answer():
+    assert pick("auto", [0.5, 0.5 + 0.79 / 4, 0.2, 0.2, 0.2], definite={0}).index == 0
+    assert pick("auto", [0.5, 0.5 + 0.81 / 4, 0.2, 0.2, 0.2], definite={0}).index == 1
+
+
+@given(st.integers(1, 40))
+def test_definite_answers_are_never_harder_to_outvote_than_free_text(n):
+    assert 0 < outvoted_by(n, definite=True) <= outvoted_by(n, definite=False)
+
+
+def test_whether_an_answer_is_definite_is_asked_where_it_matters_only():
+    def never(index):
+        raise AssertionError("it was asked")
+
+    for centrality, index in (([0.0, 0.5, 0.5], 1), ([0.3, 0.5, 0.6], 0), ([0.9, 0.1, 0.1, 0.1, 0.1], 0)):
+        n = len(centrality)
+        choice = choose("auto", np.array(centrality), order=range(n), usable=[True] * n, definite=never)
+        assert choice.index == index
 
 
 def test_auto_leaves_a_primary_that_says_nothing():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from semcascade.config import Selection
-from semcascade.deferral.selection import OUTVOTED
+from semcascade.deferral.selection import outvoted_by
 from semcascade.signals.base import Signal
 from semcascade.signals.bounds import UNDEFINED, Partial, bounds
 
@@ -44,10 +44,13 @@ class Eligible:
     Attributes:
         there: For each answer that is there.
         others_may_not_be: Whether a missing answer may resemble others and yet not be one to choose.
+        definite: Which of those that are there are definite, so that fewer votes than of free text outvote them; none
+            where that does not matter.
     """
 
     there: tuple[bool, ...]
     others_may_not_be: bool = False
+    definite: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,8 @@ def look_out(
 def _auto(view: _View, signal: Signal, primary: Signal) -> tuple[float, float]:
     """Bound the primary answer's agreement, or the most central one's where that outvotes it.
 
-    The most central answer's agreement is never below the primary's, and above it by more than `OUTVOTED` it counts
-    itself: so it minus `OUTVOTED` is a lower bound, too. Answers that cannot be chosen count for the most central
+    The most central answer's agreement is never below the primary's, and above it by more than the margin it counts
+    itself: so it minus the margin is a lower bound, too. Answers that cannot be chosen count for the most central
     agreement as soon as it counts, but outvote nobody.
     """
     lows, highs = [], []
@@ -102,14 +105,15 @@ def _auto(view: _View, signal: Signal, primary: Signal) -> tuple[float, float]:
     unfit = view.eligible.others_may_not_be
     for arrived in range(view.partial.missing + 1):
         low, high = bounds(signal, view.partial, arrived=arrived)
-        low = view.least_centrality(arrived) - OUTVOTED if low >= 0 else UNDEFINED
+        margin = view.margin(first, arrived)
+        low = view.least_centrality(arrived) - margin if low >= 0 else UNDEFINED
         if first is None:
             lows.append(UNDEFINED if low == UNDEFINED else max(0.0, low))
             highs.append(high)
             continue
         own_low, own_high = bounds(primary, view.choosing(first), arrived=arrived)
         lows.append(UNDEFINED if low == UNDEFINED else max(own_low, low))
-        outvoted = view.greatest_lead(first, arrived) > OUTVOTED - MARGIN
+        outvoted = view.greatest_lead(first, arrived) > margin - MARGIN
         highs.append(high if outvoted or unfit else own_high)
     return min(lows), max(highs)
 
@@ -135,11 +139,11 @@ class _View:
         if selection == "auto":
             if first is None:
                 return None
-            if all(self.greatest_lead(first, arrived) <= OUTVOTED - MARGIN for arrived in numbers):
+            if all(self.greatest_lead(first, arrived) <= self.margin(first, arrived) - MARGIN for arrived in numbers):
                 return first
             central = self._surely_central()
             outvotes = central is not None and all(
-                -self._lead(first, central, arrived) > OUTVOTED + MARGIN for arrived in numbers
+                -self._lead(first, central, arrived) > self.margin(first, arrived) + MARGIN for arrived in numbers
             )
             return central if outvotes else None
         return self._surely_central()
@@ -149,6 +153,11 @@ class _View:
         if index is None:
             return self.partial
         return replace(self.partial, evidence=replace(self.partial.evidence, chosen=index))
+
+    def margin(self, first: int | None, arrived: int) -> float:
+        """By how much the primary answer must be led over to be outvoted; at most, where it is not there yet."""
+        definite = first is not None and any(self.eligible.definite[first : first + 1])
+        return outvoted_by(self.partial.n + arrived, definite=definite)
 
     def greatest_lead(self, over: int, arrived: int) -> float:
         """The most by which any other answer, there or missing, can be more central than this one."""

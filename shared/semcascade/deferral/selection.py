@@ -2,13 +2,15 @@
 
 `central` returns the most central answer, ties by a second similarity, then by the members' priority. `primary`
 returns the primary member's answer, and agreement WITH it decides. `auto` returns the primary member's answer too,
-unless another answer is more central by a clear margin: the others outvote it. On free text the most central answer
-is on average worse than the best member's, so a mere lead does not do.
+unless the others outvote it: another answer is more central by a margin. Where the primary's answer is a tool call,
+JSON, a number, a few words, or states a final answer, the margin is worth most of one vote, so that of such answers
+the one that most members give is returned, near-ties going to the primary. On free text the most central answer is on
+average worse than the best member's, so there it takes a clear margin, however many vote.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,11 +19,14 @@ import numpy as np
 from semcascade.config import Selection
 from semcascade.signals.base import FloatArray
 
-__all__ = ["OUTVOTED", "Choice", "choose", "effective_signal", "priority_order"]
+__all__ = ["OUTVOTED", "Choice", "choose", "effective_signal", "outvoted_by", "priority_order"]
 
 OUTVOTED = 0.4
-"""By how much an answer's centrality must exceed the primary's to be returned instead. Among three, two answers
-that are the same and unlike the primary's lead by 0.5."""
+"""By how much an answer's centrality must exceed the primary's to be returned instead, at most. Among three, two
+answers that are the same and unlike the primary's lead by 0.5."""
+
+MOST_OF_A_VOTE = 0.8
+"""By how many answers like it another must lead over a primary's answer that is definite."""
 
 TIE = 1e-9
 
@@ -47,6 +52,7 @@ def choose(
     *,
     order: Sequence[int],
     usable: Sequence[bool],
+    definite: Callable[[int], bool],
     second: FloatArray | None = None,
 ) -> Choice:
     """Choose among answers.
@@ -56,6 +62,7 @@ def choose(
         centrality: Mean similarity of each answer with the others, shape (n,).
         order: Indices of the answers, the highest priority first.
         usable: Which answers say anything (are not empty, cut off, or refusals), in the form that was asked for.
+        definite: Says of the answer at an index whether it is definite, and no free text; asked where it matters.
         second: Centrality by a second similarity, to break ties.
     """
     ranked = [index for index in order if usable[index]] or list(order)
@@ -65,12 +72,22 @@ def choose(
     finer: list[float] | None = None if second is None else second.tolist()
     if selection == "central":
         return _central(_most_central(ranked, values, finer), values)
-    lead = max(values[index] for index in ranked) - values[ranked[0]]
+    first, n = ranked[0], len(values)
+    lead = max(values[index] for index in ranked) - values[first]
     if lead <= TIE:
-        return _central(ranked[0], values)
-    if lead > OUTVOTED:
+        return _central(first, values)
+    if lead > OUTVOTED or (lead > outvoted_by(n, definite=True) and definite(first)):
         return _central(_most_central(ranked, values, finer), values)
-    return _primary(ranked[0], order)
+    return _primary(first, order)
+
+
+def outvoted_by(n: int, *, definite: bool) -> float:
+    """Return by how much an answer's centrality must exceed the primary's, of n answers, to be returned instead.
+
+    >>> [outvoted_by(n, definite=True) for n in (3, 5)], outvoted_by(5, definite=False)
+    ([0.4, 0.2], 0.4)
+    """
+    return min(OUTVOTED, MOST_OF_A_VOTE / (n - 1)) if definite and n > 1 else OUTVOTED
 
 
 def _most_central(ranked: Sequence[int], centrality: Sequence[float], second: Sequence[float] | None) -> int:

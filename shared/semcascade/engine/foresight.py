@@ -15,7 +15,7 @@ from semcascade.engine.scoring import TierScorer, evidence_of, misfits
 from semcascade.messages import Candidate
 from semcascade.signals import Evidence, Signal, centrality, get_signal
 from semcascade.signals.bounds import Partial
-from semcascade.similarity import Comparison, Query, acompare
+from semcascade.similarity import Comparison, Query, acompare, is_definite
 
 __all__ = ["Foreseen", "Slots", "can_foresee", "can_lean", "foresee", "leans_to_defer", "may_settle"]
 
@@ -68,16 +68,20 @@ def may_settle(scorer: TierScorer, there: int, missing: int) -> bool:
         same, none = np.ones((there, there), dtype=bool), np.zeros((there, there), dtype=bool)
         apart = ~np.eye(there, dtype=bool) if scorer.similarity.separates else none
         extremes = ((same, same, none), (np.eye(there, dtype=bool), np.eye(there, dtype=bool), apart))
-        scorer.may_settle[key] = any(
-            _settles(scorer, Partial(Evidence(matrix.astype(np.float64)), (True,) * there, missing, twins, parted))
+        partials = [
+            Partial(Evidence(matrix.astype(np.float64)), (True,) * there, missing, twins, parted)
             for matrix, twins, parted in extremes
+        ]
+        scorer.may_settle[key] = any(
+            _settles(scorer, partial, definite) for partial in partials for definite in (True, False)
         )
     return scorer.may_settle[key]
 
 
-def _settles(scorer: TierScorer, partial: Partial) -> bool:
+def _settles(scorer: TierScorer, partial: Partial, definite: bool) -> bool:
     n = partial.n
-    outlook = look_out(scorer.selection, _signals(scorer), partial, Ranks(tuple(range(n)), n), Eligible((True,) * n))
+    ranks, eligible = Ranks(tuple(range(n)), n), Eligible((True,) * n, definite=(definite,) * n)
+    outlook = look_out(scorer.selection, _signals(scorer), partial, ranks, eligible)
     return _settled(scorer.rule, outlook.low, outlook.high) is not None
 
 
@@ -95,6 +99,7 @@ async def foresee(scorer: TierScorer, query: Query, slots: Slots) -> Foreseen:
     eligible = Eligible(
         tuple(live and not why for live, why in zip(partial.live, unfit, strict=True)),
         others_may_not_be=bool(query.tools or query.response_format),
+        definite=_definite(scorer, answers, comparison),
     )
     ranks = _ranks(slots, finer=comparison.tiebreak is not None)
     outlook = look_out(scorer.selection, _signals(scorer), partial, ranks, eligible)
@@ -113,6 +118,13 @@ async def leans_to_defer(scorer: TierScorer, query: Query, answers: Sequence[Can
     if reliability is None or not isinstance(scorer.rule, Leaning):
         return True
     return scorer.rule.leans_to_defer(reliability)
+
+
+def _definite(scorer: TierScorer, answers: Sequence[Candidate], comparison: Comparison) -> tuple[bool, ...]:
+    """Say which answers are definite, where the way to choose asks for that."""
+    if scorer.selection != "auto":
+        return ()
+    return tuple(is_definite(answer, kind) for answer, kind in zip(answers, comparison.kinds, strict=True))
 
 
 def _settled(rule: Rule, low: float, high: float) -> bool | None:

@@ -28,6 +28,7 @@ from semcascade.similarity import (
     answer_text,
     get_similarity,
     is_brief,
+    is_definite,
     misfit,
     sentence_words,
     standing_in,
@@ -201,6 +202,7 @@ class TierScorer:
             agreement,
             order=priority_order([self._priority[answer.member] for answer in own]),
             usable=usable,
+            definite=lambda index: is_definite(own[index], comparison.kinds[index]),
             second=None if comparison.tiebreak is None else centrality(comparison.tiebreak),
         )
 

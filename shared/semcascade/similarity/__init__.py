@@ -14,7 +14,7 @@ from semcascade.similarity.catalog import SimilarityFunction, get_similarity, re
 from semcascade.similarity.comparing import acompare, compare, is_brief
 from semcascade.similarity.fallback import standing_in
 from semcascade.similarity.fitting import misfit
-from semcascade.similarity.kinds import Kind, classify
+from semcascade.similarity.kinds import Kind, classify, is_definite
 from semcascade.similarity.sentences import sentence_words, sentences
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "compare",
     "get_similarity",
     "is_brief",
+    "is_definite",
     "misfit",
     "register_similarity",
     "sentence_words",

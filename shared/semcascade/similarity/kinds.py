@@ -7,10 +7,10 @@ from enum import StrEnum
 
 from semcascade.messages import Candidate
 from semcascade.similarity.canonical import parse_number, strip_markup
-from semcascade.similarity.extract import as_json, is_code, without_thoughts
+from semcascade.similarity.extract import as_json, final_answer, is_code, without_thoughts
 from semcascade.similarity.refusals import is_refusal
 
-__all__ = ["Kind", "classify"]
+__all__ = ["Kind", "classify", "is_definite"]
 
 
 class Kind(StrEnum):
@@ -70,6 +70,17 @@ def classify(answer: Candidate) -> Kind:
     if answer.tool_calls:
         return Kind.TOOL_CALLS
     return _classify_text(without_thoughts(answer.text))
+
+
+def is_definite(answer: Candidate, kind: Kind) -> bool:
+    """Say whether an answer of a kind states something definite: a few words, data, or a final answer after its text.
+
+    >>> [is_definite(Candidate("m", text=text), Kind.LONG) for text in ("It depends.", "7 * 6, so the answer is 42.")]
+    [False, True]
+    """
+    if kind in {Kind.TOOL_CALLS, Kind.JSON, Kind.NUMBER, Kind.SHORT}:
+        return True
+    return kind is Kind.LONG and final_answer(without_thoughts(answer.text)) is not None
 
 
 def _classify_text(text: str) -> Kind:
