@@ -52,6 +52,13 @@ def test_a_conversation_stays_where_it_was_needed():
     assert asked(c) == ["a", "b", "c", "a", "b", "c", "t", "t", "t"]
 
 
+def test_a_target_that_was_asked_on_speculation_was_not_needed():
+    tiers = [{"members": ["a", "b"]}, {"members": ["c", "d"]}, {"members": ["t"]}]
+    script = {"a": "one", "b": "two", "c": "same", "d": "same", "t": "target"}
+    c = cascade(script, tiers=tiers, ensemble=None, target=None, sticky=True, speculate="always")
+    assert tiers_of(c, "hard", "easy") == ["tier-2", "tier-2"]
+
+
 def test_the_decision_says_so():
     c = scripted(sticky=True)
     decisions = [c.complete(turn).decision for turn in turns("hard", "easy")]

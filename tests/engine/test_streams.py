@@ -30,6 +30,16 @@ def test_streams_hold_one_answer():
     assert 0 <= result.decision.first_token_s <= result.decision.latency_s
 
 
+@pytest.mark.parametrize(
+    "script", [AGREE, {**SCATTER, "t": ServerError("down", member="t")}], ids=["accepted", "fallback"]
+)
+def test_an_answer_in_one_piece_has_a_first_token_too(script):
+    c = cascade(script, on_target_failure="ensemble")
+    decision = collect(c.stream(QUESTION))[1].decision
+    assert 0 < decision.first_token_s <= decision.latency_s
+    assert c.complete(QUESTION).decision.first_token_s is None
+
+
 def test_a_stream_retries_only_before_its_first_piece():
     script = {**SCATTER, "t": [RateLimitError("wait", member="t", retry_after=0.0), "It is Tokyo."]}
     text, result = collect(cascade(script, max_retries=1).stream(QUESTION))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from semcascade import CascadeError, ScriptedTransport
+from semcascade import CascadeError, DeadlineExceededError, ScriptedTransport
 from semcascade.engine.guard import Guards
 from semcascade.errors import BadRequestError, CircuitOpenError, MemberTimeoutError, ServerError
 from tests.engine.helpers import AGREE, QUESTION, SCATTER, Never, asked, cascade
@@ -130,3 +130,22 @@ async def test_in_a_crowd_one_request_probes():
     now.s = 10.0
     await asyncio.gather(*(c.acomplete(QUESTION) for _ in range(50)))
     assert asked(c).count("b") == 2
+
+
+def test_callers_in_a_hurry_do_not_close_a_member_to_all_others():
+    ensemble, slow = ["a", {"model": "slow", "transport": "never"}], Never()
+    c = cascade(AGREE, ensemble=ensemble, transports={"never": slow}, deadline=10, breaker={"failures": 1})
+    for _ in range(2):
+        with pytest.raises(DeadlineExceededError):
+            c.complete(QUESTION, deadline=0.3)
+    assert slow.cancelled.is_set()
+    assert c._plan.guards.circuit(c.find("slow")).refusal() is None
+    assert c._plan.guards.circuit(c.find("a")).refusal() is None
+
+
+def test_a_member_that_takes_all_the_time_there_is_does_close():
+    ensemble, transports = ["a", {"model": "slow", "transport": "never"}], {"never": Never()}
+    c = cascade(AGREE, ensemble=ensemble, transports=transports, deadline=0.3, breaker={"failures": 1})
+    with pytest.raises(DeadlineExceededError):
+        c.complete(QUESTION)
+    assert c._plan.guards.circuit(c.find("slow")).refusal() is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from types import TracebackType
 
 from semcascade.config import CascadeConfig, Member
 from semcascade.decision import total_cost
+from semcascade.engine.breaker import HurriedError
 from semcascade.engine.budget import Spend
 from semcascade.engine.estimate import most, text_tokens
 from semcascade.engine.guard import Guard, may_be_billed
@@ -62,6 +64,7 @@ class Patience:
         deadline: When the whole query must be over.
         guard: Lets each attempt in, or not.
         hedge_after: Seconds without an answer after which a whole one is asked for once more; None: never.
+        usual: Seconds that the settings leave for one attempt, also where this query has less left.
     """
 
     timeout: float
@@ -69,15 +72,18 @@ class Patience:
     deadline: Deadline
     guard: Guard
     hedge_after: float | None = None
+    usual: float = math.inf
 
     @classmethod
     def of(cls, member: Member, config: CascadeConfig, deadline: Deadline, guard: Guard) -> Patience:
         """Return the member's own limits, else the cascade's."""
+        timeout = config.timeout if member.timeout is None else member.timeout
         return cls(
-            config.timeout if member.timeout is None else member.timeout,
+            timeout,
             config.max_retries if member.max_retries is None else member.max_retries,
             deadline,
             guard,
+            usual=timeout if config.deadline is None else min(timeout, config.deadline),
         )
 
     def need(self, transport: Transport, member: Member, request: Request, answers: int = 1) -> Spend:
@@ -135,12 +141,10 @@ class _Bound:
             raise self._late() from None
 
     def _late(self) -> MemberTimeoutError:
-        whose = (
-            "the query's deadline"
-            if self._patience.deadline.remaining() <= 0
-            else f"its timeout of {self._seconds:g} s"
-        )
-        return MemberTimeoutError(f"no answer within {whose}", member=self._member.name)
+        if self._patience.deadline.remaining() > 0:
+            return MemberTimeoutError(f"no answer within its timeout of {self._seconds:g} s", member=self._member.name)
+        kind = HurriedError if self._seconds < self._patience.usual / 2 else MemberTimeoutError
+        return kind("no answer within the query's deadline", member=self._member.name)
 
 
 @dataclass(slots=True)

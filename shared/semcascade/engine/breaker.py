@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from semcascade.errors import BadRequestError, CircuitOpenError, MemberError
+from semcascade.errors import BadRequestError, CircuitOpenError, MemberError, MemberTimeoutError
 from semcascade.limits import Breaker
 from semcascade.locks import ForkLock
 
-__all__ = ["Circuit", "Pass", "tells_of_health"]
+__all__ = ["Circuit", "HurriedError", "Pass", "tells_of_health"]
 
 Clock = Callable[[], float]
 
@@ -20,6 +20,10 @@ Clock = Callable[[], float]
 def tells_of_health(error: Exception) -> bool:
     """Whether a failure says that the member is unwell: it does unless the request itself was refused."""
     return not isinstance(error, BadRequestError)
+
+
+class HurriedError(MemberTimeoutError):
+    """The query's deadline left the member far less time than it usually has, which says nothing of its health."""
 
 
 class Pass:

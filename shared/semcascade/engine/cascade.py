@@ -84,7 +84,8 @@ class Cascade:
         scorers = tuple(
             TierScorer(tier, self.config, part) for tier, part in zip(self.config.tiers[:-1], fitted, strict=False)
         )
-        self._plan = Plan(self.config, scorers, self._transports, Guards(self.config.budget, self.config.breaker))
+        guards = Guards(self.config.budget, self.config.breaker)
+        self._plan = Plan(self.config, scorers, self._transports, guards, deadline=self.config.deadline)
         log = self.config.log
         self._chronicle = None if log is None else Chronicle(log, self._plan, self.ledger, self.policy)
         for member in self.members():
@@ -306,8 +307,7 @@ def _within(plan: Plan, seconds: object) -> Plan:
     """Return the plan for a query that must be over within so many seconds, or sooner where the cascade says so."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise InputError(f"expected seconds, more than 0, got {seconds!r}", field="deadline")
-    least = min(float(seconds), plan.config.deadline or math.inf)
-    return dataclasses.replace(plan, config=plan.config.model_copy(update={"deadline": least}))
+    return dataclasses.replace(plan, deadline=min(float(seconds), plan.deadline or math.inf))
 
 
 def _tools(tools: object) -> tuple[Mapping[str, Any], ...]:

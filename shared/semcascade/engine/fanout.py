@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from semcascade.config import Tier
+from semcascade.engine.attempts import as_member_error, failed
 from semcascade.engine.departures import LEFT, cut_short, mean_usage
 from semcascade.engine.foresight import can_foresee, can_lean, foresee, leans_to_defer, may_settle
 from semcascade.engine.query import Inquiry
@@ -74,7 +76,7 @@ class FanOut:
                 self._collect()
                 self._drop_slow()
                 await self._doubt()
-        except asyncio.CancelledError:
+        except BaseException:
             self._collect()
             self._cut(self._pending(), LEFT)
             raise
@@ -123,7 +125,7 @@ class FanOut:
         for slot in self._pending():
             if slot.task is None or not slot.task.done():
                 continue
-            slot.candidate = self._left(slot, LEFT, None) if slot.task.cancelled() else slot.task.result()
+            slot.candidate = self._left(slot, LEFT, None) if slot.task.cancelled() else _outcome(slot)
             if slot.candidate.ok:
                 self._inquiry.plan.latencies.note(slot.member, slot.candidate.latency_s)
 
@@ -136,7 +138,10 @@ class FanOut:
         there = len(self._answered())
         if there < self._scorer.quorum or not may_settle(self._scorer, there, len(slots) - there):
             return False
-        foreseen = await foresee(self._scorer, Query.of(self._inquiry.request), slots)
+        try:
+            foreseen = await foresee(self._scorer, Query.of(self._inquiry.request), slots)
+        except Exception:  # noqa: BLE001 - of the user's own parts; told when all answers are scored
+            return False
         if foreseen.accept is None or (foreseen.accept is False and self._is_heard_later()):
             return False
         returned = foreseen.accept or "ensemble" in (config.on_target_failure, config.on_budget)
@@ -147,9 +152,9 @@ class FanOut:
         if self._doubts and self._early is not None and self._early.waits_for_doubt and self._pending():
             answers = self._answered()
             if len(answers) >= max(2, self._scorer.quorum):
-                query = Query.of(self._inquiry.request)
-                if await leans_to_defer(self._scorer, query, answers):
-                    self._early.start()
+                with suppress(Exception):  # of the user's own parts; told when all answers are scored
+                    if await leans_to_defer(self._scorer, Query.of(self._inquiry.request), answers):
+                        self._early.start()
 
     def _is_heard_later(self) -> bool:
         """Whether a later tier of one answer holds it against what is said here."""
@@ -219,3 +224,14 @@ class FanOut:
             task.cancel()
         if running:
             await asyncio.gather(*running, return_exceptions=True)
+
+
+def _outcome(slot: Slot) -> Candidate:
+    """Return the answer; a transport of the user's may raise also where it only reckons a price."""
+    assert slot.task is not None  # noqa: S101 - whoever has an outcome was asked
+    error = slot.task.exception()
+    if error is None:
+        return slot.task.result()
+    if not isinstance(error, Exception):
+        raise error
+    return failed(slot.member, as_member_error(error, slot.member), cost=None, attempts=slot.tally.attempts)

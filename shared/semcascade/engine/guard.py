@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from semcascade.engine.breaker import Circuit, Pass, tells_of_health
+from semcascade.engine.breaker import Circuit, HurriedError, Pass, tells_of_health
 from semcascade.engine.budget import QueryBudget, Refusal, Reservation, Spend, Till
 from semcascade.errors import (
     CircuitOpenError,
@@ -155,17 +155,17 @@ class Guard:
         except CircuitOpenError:
             reservation.release()
             raise
-        entry, unwell = Entry(reservation.need), None
+        entry = Entry(reservation.need)
         try:
             yield entry
         except Exception as error:
             if not (entry.begun or may_be_billed(error)):
                 entry.spent = Spend(reservation.need.calls)
-            unwell = error if tells_of_health(error) else None
-            _tell(leave, member, unwell)
+            _tell(leave, member, error)
             raise
         except BaseException:  # nobody waits for it any more; what it costs is not known
-            leave.left() if leave else None
+            if leave is not None:
+                leave.left()
             raise
         else:
             _tell(leave, member, None)
@@ -192,7 +192,9 @@ class Guard:
 def _tell(leave: Pass | None, member: Member, error: Exception | None) -> None:
     if leave is None:
         return
-    if error is None:
+    if isinstance(error, HurriedError):
+        leave.left()
+    elif error is None or not tells_of_health(error):
         leave.answered()
     else:
         leave.failed(error if isinstance(error, MemberError) else MemberError(type(error).__name__, member=member.name))

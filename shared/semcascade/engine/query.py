@@ -35,6 +35,7 @@ class Plan:
         guards: The period's caps and the members' breakers.
         notes: Who cannot answer a request, in the plan for it.
         latencies: How long members took of late.
+        deadline: Seconds in which a query must be over; the configuration's, or less where the caller says so.
     """
 
     config: CascadeConfig
@@ -43,6 +44,7 @@ class Plan:
     guards: Guards
     notes: tuple[str, ...] = ()
     latencies: Latencies = field(default_factory=Latencies)
+    deadline: float | None = None
 
     @property
     def judges(self) -> tuple[Member, ...]:
@@ -63,6 +65,7 @@ class Inquiry:
         failures: Every member's failure so far.
         unready: By the member's identity, the failure of one that could not be made ready.
         guard: Lets its requests in, or not.
+        in_pieces: Whether the answer is streamed.
         first_token_s: Seconds to the first piece of a streamed answer.
         decision: The record, once there is an answer or an error, or nobody waits for one any more.
     """
@@ -71,11 +74,12 @@ class Inquiry:
         self.plan, self.request, self.only = plan, request, only
         self.config = plan.config
         self._started = time.monotonic()
-        self.deadline = Deadline.after(plan.config.deadline)
+        self.deadline = Deadline.after(plan.deadline)
         self.records: list[TierRecord] = []
         self.failures: list[MemberError] = []
         self.unready: dict[int, Candidate] = {}
         self.guard = plan.guards.query()
+        self.in_pieces = False
         self.first_token_s: float | None = None
         self.decision: Decision | None = None
 
@@ -119,7 +123,9 @@ class Inquiry:
     # --- how it ends
 
     def answered(self, candidate: Candidate, tier: str, reason: str, *, fallback: bool = False) -> Result:
-        """End with an answer."""
+        """End with an answer; one that was not streamed so far comes in one piece."""
+        if self.in_pieces:
+            self.note_first_token()
         accepted = tier != self.config.tiers[-1].name and not fallback
         self.decision = Decision(
             tiers=tuple(self.records),
@@ -147,12 +153,16 @@ class Inquiry:
 
     @contextmanager
     def recording_departure(self) -> Iterator[None]:
-        """Keep a record also of a query that is cancelled or whose stream is left: it has cost money, too."""
+        """Keep a record also of a query that is cancelled, breaks, or whose stream is left: it has cost money, too."""
         try:
             yield
         except (asyncio.CancelledError, GeneratorExit):
             if self.decision is None:
                 self._ended("left before there was an answer")
+            raise
+        except Exception as error:
+            if self.decision is None and self.records:  # without any, nobody was asked
+                self._ended(f"broke off: {type(error).__name__}")
             raise
 
     def _ended(self, reason: str) -> None:

@@ -52,7 +52,7 @@ class QueryRun:
             MemberError: If a member is sure to fail (no key, unknown model), before anything is spent.
         """
         with self._inquiry.recording_departure():
-            async with Speculation(self._inquiry, in_pieces=False) as early:
+            async with Speculation(self._inquiry) as early:
                 accepted = await self._cheap_tiers(early)
                 return accepted or await TargetRun(self._inquiry, early).complete()
 
@@ -61,8 +61,9 @@ class QueryRun:
 
         An accepted answer comes in one piece; a deferred query streams the target's pieces as they come.
         """
+        self._inquiry.in_pieces = True
         with self._inquiry.recording_departure():
-            async with Speculation(self._inquiry, in_pieces=True) as early:
+            async with Speculation(self._inquiry) as early:
                 accepted = await self._cheap_tiers(early)
                 if accepted is None:
                     async with aclosing(TargetRun(self._inquiry, early).stream()) as items:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from semcascade.config import CascadeConfig, Selection, Tier
-from semcascade.decision import total_cost
+from semcascade.decision import one_line, total_cost
 from semcascade.deferral.judging import Judgement, decide, judge
 from semcascade.deferral.policy import TierPolicy
 from semcascade.deferral.rules import Rule, Verdict, rule_for
@@ -17,6 +18,7 @@ from semcascade.deferral.selection import Choice, choose, effective_signal, prio
 from semcascade.engine.observing import aobserve
 from semcascade.errors import ConfigError, MalformedReplyError, MemberError, MemberTimeoutError
 from semcascade.messages import Candidate
+from semcascade.redaction import redact
 from semcascade.signals import NEEDS, Evidence, Score, Signal, centrality, cluster_sizes, get_signal
 from semcascade.similarity import (
     Comparison,
@@ -35,6 +37,8 @@ from semcascade.similarity import (
 )
 
 __all__ = ["Looked", "Scored", "TierScorer", "evidence_of", "misfits"]
+
+_log = logging.getLogger(__name__)
 
 _FROM_ANSWERS = frozenset({"logprobs", "sentences"})
 """What signals may need that comes with the answers, not from comparing them."""
@@ -138,7 +142,7 @@ class TierScorer:
         choice = judged.choice if judged else self.choose(own, comparison, agreement, usable)
         signal = get_signal(effective_signal(self.signal.name, choice))
         evidence = await evidence_of([signal], comparison, choice, answers)
-        score = Score(judged.reliability, judged.reliability) if judged else signal.score(evidence)
+        score = Score(judged.reliability, judged.reliability) if judged else _scored(signal, evidence)
         verdict = self._decide(score, comparison, answers[choice.index], choice, usable)
         return Scored(
             choice=choice,
@@ -207,14 +211,17 @@ class TierScorer:
         )
 
     async def _compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
-        """Compare answers; where the service that does it fails, `auto` does, so that no query is lost over it."""
+        """Compare answers; where what does it fails, `auto` does, so that no query is lost over it."""
+        paid: tuple[PaidCall, ...] = ()
         try:
             return await acompare(self.similarity, query, answers)
         except MemberError as error:
-            billed = isinstance(error, MemberTimeoutError | MalformedReplyError)
-            paid = PaidCall(self.similarity.name, None if billed else 0.0)
-            found = await acompare(get_similarity("auto"), query, answers)
-            return standing_in(found, self.similarity, str(error), (paid,))
+            billed, why = isinstance(error, MemberTimeoutError | MalformedReplyError), str(error)
+            paid = (PaidCall(self.similarity.name, None if billed else 0.0),)
+        except Exception as error:  # noqa: BLE001 - a similarity of the user's may raise anything
+            why = _told("similarity", self.similarity.name, error)
+        found = await acompare(get_similarity("auto"), query, answers)
+        return standing_in(found, self.similarity, why, paid)
 
     def _check_signal(self) -> None:
         """Refuse a signal that the similarity can never serve."""
@@ -244,6 +251,21 @@ class TierScorer:
             return self.rule.decide(score.reliability)
         kind, length = comparison.kinds[choice.index].value, len(answer_text(answer))
         return decide(self.policy, score.reliability, kind=kind, length=length)
+
+
+def _scored(signal: Signal, evidence: Evidence) -> Score:
+    """Return the signal's score; undefined where it fails, so that no query is lost over it."""
+    try:
+        return signal.score(evidence)
+    except Exception as error:  # noqa: BLE001 - a signal of the user's may raise anything
+        return Score(None, None, _told("signal", signal.name, error))
+
+
+def _told(what: str, name: str, error: Exception) -> str:
+    """Tell the log that a part of the user's own failed; return why, in one line."""
+    why = redact(one_line(f"{type(error).__name__}: {error}", 200))
+    _log.warning("%s %r failed: %s", what, name, why)
+    return why
 
 
 async def misfits(query: Query, answers: Sequence[Candidate], comparison: Comparison) -> list[str | None]:

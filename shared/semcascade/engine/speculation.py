@@ -30,11 +30,10 @@ class Speculation:
 
     Args:
         inquiry: The query.
-        in_pieces: Whether the answer is streamed.
     """
 
-    def __init__(self, inquiry: Inquiry, *, in_pieces: bool) -> None:
-        self._inquiry, self._in_pieces = inquiry, in_pieces
+    def __init__(self, inquiry: Inquiry) -> None:
+        self._inquiry = inquiry
         self._when = inquiry.config.speculate if inquiry.only is None and inquiry.plan.scorers else "off"
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Candidate] | None = None
@@ -73,7 +72,7 @@ class Speculation:
 
     async def _ask(self) -> Candidate:
         inquiry, member = self._inquiry, self._inquiry.target
-        if not self._in_pieces:
+        if not inquiry.in_pieces:
             return await inquiry.ask(member, inquiry.request, self.tally)
         pieces = ask_in_pieces(inquiry.transport(member), member, inquiry.request, inquiry.patience(member), self.tally)
         async with aclosing(pieces) as items:

@@ -88,8 +88,9 @@ class Turn:
         tiers = plan.config.tiers
         went_on = any(record.signal is not None and not record.accepted for record in decision.tiers)
         stayed = self.conversations.needed(self.earlier) is not None
-        if decision.tiers and (went_on or stayed):
-            last = decision.tiers[-1]
+        needed = [record for record in decision.tiers if not record.speculated]
+        if needed and (went_on or stayed):
+            last = needed[-1]
             self.conversations.keep(self.own, tiers[-1].name if last.name == FALLBACK else last.name)
 
 

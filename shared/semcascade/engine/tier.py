@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
+import math
 import time
 from collections.abc import Sequence
 
@@ -57,12 +58,12 @@ class TierRun:
             fan_out = FanOut(inquiry, tier, self._scorer, self._unready, self._early)
             try:
                 await fan_out.run()
-            except asyncio.CancelledError:
+            except BaseException:
                 self._keep(self._left(fan_out.candidates))
                 raise
         try:
             record = await self._judged(fan_out.candidates)
-        except asyncio.CancelledError:
+        except BaseException:
             self._keep(self._left(fan_out.candidates))
             raise
         notes = (*record.notes, *fan_out.notes, *sampling_notes(tier, inquiry.request))
@@ -74,8 +75,20 @@ class TierRun:
             reason = f"{len(answers)} of {len(candidates)} answered, {self._scorer.quorum} are needed"
             return self._unscored(candidates, reason)
         query = Query.of(self._inquiry.request, self._inquiry.ask, self._inquiry.embed)
-        scored = await self._scorer.score(query, answers, _places(self._tier, answers), self._heard())
+        try:
+            async with asyncio.timeout(self._patience()) as limit:
+                scored = await self._scorer.score(query, answers, _places(self._tier, answers), self._heard())
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return self._unscored(candidates, "the answers were not compared before the query's deadline")
         return _record(self._tier, candidates, answers, scored, time.monotonic() - self._started)
+
+    def _patience(self) -> float | None:
+        """Return the seconds that comparing may take; services that are asked for it see to that themselves."""
+        left, similarity = self._inquiry.deadline.remaining(), self._scorer.similarity
+        bounded = left < math.inf and not (similarity.remote or similarity.members)
+        return max(0.0, left) if bounded else None
 
     def _heard(self) -> list[Candidate]:
         """Return what a lone answer is held against: what the tiers before said."""
