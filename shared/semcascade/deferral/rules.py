@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from semcascade.config import CascadeConfig, Tier
 
@@ -29,31 +29,38 @@ class Verdict:
     reason: str
 
 
-class Rule(Protocol):
+class Rule(ABC):
     """Decides from a reliability in [0, 1]."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def decide(self, reliability: float) -> Verdict:
         """Accept or defer."""
 
 
-@runtime_checkable
-class Foreseeing(Protocol):
+class Foreseeing(ABC):
     """A rule that depends on nothing but the reliability, so that bounds on it can settle the decision."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def settled(self, low: float, high: float) -> bool | None:
         """Say what every reliability from `low` to `high` leads to: True to accept, False to defer; None if to both."""
 
 
-@runtime_checkable
-class Leaning(Protocol):
+class Leaning(ABC):
     """A rule that can be asked about a reliability that is not the last word."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def leans_to_defer(self, reliability: float) -> bool:
         """Say whether this reliability, if it is the last word, is deferred; nothing is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(Rule, Foreseeing, Leaning):
     """Accept iff the reliability reaches a fixed threshold.
 
     >>> Threshold(0.6).decide(0.75).accept
@@ -82,7 +89,7 @@ class Threshold:
         return not self.decide(reliability).accept
 
 
-class EscalationRate:
+class EscalationRate(Rule, Leaning):
     """Defer about a given share of queries: the threshold is a running quantile of the scores seen so far.
 
     As it remembers every score, a tier that it rules waits for all its answers: it has no `settled`.

@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from semcascade.config import Selection
 from semcascade.signals.base import FloatArray
 
@@ -121,4 +119,4 @@ def effective_signal(signal: str, choice: Choice) -> str:
 
 def priority_order(priorities: Sequence[int]) -> list[int]:
     """Return the indices of answers, the highest priority first, earlier ones first among equals."""
-    return [int(index) for index in np.argsort([-priority for priority in priorities], kind="stable")]
+    return sorted(range(len(priorities)), key=lambda index: -priorities[index])

@@ -7,10 +7,10 @@ import dataclasses
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Self
 
 from semcascade.config import CascadeConfig, Member
 from semcascade.decision import total_cost
@@ -151,6 +151,8 @@ class _Bound:
 class Tally:
     """What asking for an answer has taken so far: all that is known of it when nobody waits any more.
 
+    As a context it counts one request, which stays in flight if it is cancelled.
+
     Attributes:
         attempts: Requests sent.
         costs: Of those that failed.
@@ -165,17 +167,16 @@ class Tally:
     first: Tally | None = None
     second: Tally | None = None
 
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        """Count one request; it stays in flight if it is cancelled."""
+    def __enter__(self) -> Self:
         self.attempts += 1
         self.in_flight += 1
-        try:
-            yield
-        except Exception:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, Exception):
             self.in_flight -= 1
-            raise
-        self.in_flight -= 1
 
 
 async def ask(
@@ -246,7 +247,7 @@ async def _attempts(
     for attempt in range(1, patience.max_retries + 2):
         try:
             patience.refuse_late(member)
-            with patience.guard.admitted(member, need) as entry, tally.sending():
+            with patience.guard.admitted(member, need) as entry, tally:
                 async with patience.bound(member):
                     answers = _checked(await send(), member)
                 entry.answered(answers)

@@ -6,6 +6,8 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
 
 from semcascade.engine.breaker import Circuit, HurriedError, Pass, tells_of_health
 from semcascade.engine.budget import QueryBudget, Refusal, Reservation, Spend, Till
@@ -31,27 +33,59 @@ def may_be_billed(error: Exception) -> bool:
 
 
 class Entry:
-    """One request that was let in; what it took is told here before it ends.
+    """One request that was let in; as a context it settles what the request took, and notes how the member is.
+
+    Args:
+        member: Who is asked.
+        reservation: What was set aside for it; None where nothing is capped.
+        leave: The breaker's leave; None where it has none to give.
 
     Attributes:
-        need: The most that it was taken to need.
-        spent: What it took; all it was taken to need, until that is known.
         begun: Whether a part of the answer is there, so that it is billed however it ends.
     """
 
-    def __init__(self, need: Spend) -> None:
-        self.need = self.spent = need
+    __slots__ = ("_leave", "_member", "_reservation", "_spent", "begun")
+
+    def __init__(self, member: Member, reservation: Reservation | None, leave: Pass | None) -> None:
+        self._member, self._reservation, self._leave = member, reservation, leave
+        self._spent = None if reservation is None else reservation.need
         self.begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._leave is not None:
+            self._tell(self._leave, error)
+        if self._reservation is not None and self._spent is not None:
+            refused = isinstance(error, Exception) and not (self.begun or may_be_billed(error))
+            self._reservation.settle(Spend(self._reservation.need.calls) if refused else self._spent)
 
     def answered(self, answers: Sequence[Candidate]) -> None:
         """Tell what one request brought; what the provider did not count stays at the most it may have been."""
-        tokens, pico = self.need.tokens, self.need.pico
+        if self._reservation is None:
+            return
+        need = self._reservation.need
+        tokens, pico = need.tokens, need.pico
         if all(answer.usage is not None for answer in answers):
             tokens = sum(answer.billed.input_tokens + answer.billed.output_tokens for answer in answers)
         costs = [answer.cost for answer in answers if answer.cost is not None]
         if len(costs) == len(answers):
             pico = Spend.of(cost=sum(costs)).pico
-        self.spent = Spend(self.need.calls, tokens, pico)
+        self._spent = Spend(need.calls, tokens, pico)
+
+    def _tell(self, leave: Pass, error: BaseException | None) -> None:
+        if error is None:
+            leave.answered()
+        elif isinstance(error, HurriedError) or not isinstance(error, Exception):  # nobody waited for what it came to
+            leave.left()
+        elif not tells_of_health(error):
+            leave.answered()
+        else:
+            known = error if isinstance(error, MemberError) else None
+            leave.failed(known or MemberError(type(error).__name__, member=self._member.name))
 
 
 class Guards:
@@ -89,10 +123,11 @@ class Guards:
         if self._settings is None:
             return None
         key = (member.name, member.model, member.api_base)
-        with self._lock:
-            if key not in self._circuits:
-                self._circuits[key] = Circuit(member.name, self._settings, self._clock)
-            return self._circuits[key]
+        found = self._circuits.get(key)
+        if found is None:
+            with self._lock:
+                found = self._circuits.setdefault(key, Circuit(member.name, self._settings, self._clock))
+        return found
 
 
 class Guard:
@@ -141,36 +176,20 @@ class Guard:
                 for reservation in self._held.pop(id(member), ()):
                     reservation.release()
 
-    @contextmanager
-    def admitted(self, member: Member, need: Spend) -> Iterator[Entry]:
-        """Let one request in; when it ends, settle what it took, and note how the member is.
+    def admitted(self, member: Member, need: Spend) -> Entry:
+        """Let one request in, for as long as the context lasts that is returned.
 
         Raises:
             MemberBudgetError: If a cap leaves no room for it.
             CircuitOpenError: If the member is left alone.
         """
-        reservation = self._reserve(member, need)
+        reservation = self._reserve(member, need) if self.reckons else None
         try:
-            leave = self._enter(member)
+            return Entry(member, reservation, self._enter(member))
         except CircuitOpenError:
-            reservation.release()
+            if reservation is not None:
+                reservation.release()
             raise
-        entry = Entry(reservation.need)
-        try:
-            yield entry
-        except Exception as error:
-            if not (entry.begun or may_be_billed(error)):
-                entry.spent = Spend(reservation.need.calls)
-            _tell(leave, member, error)
-            raise
-        except BaseException:  # nobody waits for it any more; what it costs is not known
-            if leave is not None:
-                leave.left()
-            raise
-        else:
-            _tell(leave, member, None)
-        finally:
-            reservation.settle(entry.spent)
 
     def _reserve(self, member: Member, need: Spend) -> Reservation:
         for held in self._held.get(id(member), ()):
@@ -187,14 +206,3 @@ class Guard:
         if circuit is None or (member is self._unconditional and circuit.refusal() is not None):
             return None
         return circuit.enter()
-
-
-def _tell(leave: Pass | None, member: Member, error: Exception | None) -> None:
-    if leave is None:
-        return
-    if isinstance(error, HurriedError):
-        leave.left()
-    elif error is None or not tells_of_health(error):
-        leave.answered()
-    else:
-        leave.failed(error if isinstance(error, MemberError) else MemberError(type(error).__name__, member=member.name))

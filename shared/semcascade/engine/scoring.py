@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from semcascade.config import CascadeConfig, Selection, Tier
 from semcascade.decision import one_line, total_cost
@@ -150,7 +149,7 @@ class TierScorer:
             signal=PREDICTED if judged else signal.name,
             score=score,
             comparison=comparison,
-            agreement=tuple(None if np.isnan(value) else float(value) for value in agreement[: len(own)]),
+            agreement=tuple(None if math.isnan(value) else value for value in agreement[: len(own)].tolist()),
             entropy=get_signal("semantic_entropy").score(evidence).value,
             notes=(*_left_out(own, looked.misfits), *self._certified()),
         )

@@ -42,7 +42,7 @@ async def ask_in_pieces(
     for attempt in range(1, patience.max_retries + 2):
         try:
             patience.refuse_late(member)
-            with patience.guard.admitted(member, need) as entry, tally.sending():
+            with patience.guard.admitted(member, need) as entry, tally:
                 async with aclosing(_pieces(transport, member, request, patience)) as deltas:
                     async for delta in deltas:
                         entry.begun = True

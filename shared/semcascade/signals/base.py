@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
@@ -155,6 +156,6 @@ class Signal:
             if getattr(evidence, need) is None:
                 return Score(None, None, f"{self.name} is undefined without {NEEDS[need]}")
         value = self.compute(evidence)
-        if value is None or not np.isfinite(value):
+        if value is None or not math.isfinite(value):
             return Score(None, None, f"{self.name} is undefined for these answers")
-        return Score(float(value), float(np.clip(self.rescale(float(value), evidence), 0.0, 1.0)))
+        return Score(float(value), min(1.0, max(0.0, float(self.rescale(float(value), evidence)))))

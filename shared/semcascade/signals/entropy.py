@@ -39,7 +39,8 @@ def _entropy(shares: FloatArray) -> float:
 
 def _discrete(evidence: Evidence) -> float:
     """SE = -Σ_k |C_k|/n ln |C_k|/n."""
-    return _entropy(np.array(cluster_sizes(evidence.labels), dtype=np.float64) / evidence.n)
+    shares = [size / evidence.n for size in cluster_sizes(evidence.labels)]
+    return max(0.0, -sum(share * math.log(share) for share in shares))
 
 
 def _weighted(evidence: Evidence) -> float | None:

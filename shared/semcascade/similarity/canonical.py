@@ -27,6 +27,8 @@ _ARTICLES = frozenset({"a", "an", "the"})
 _QUOTES = str.maketrans(
     {"−": "-", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "`": "'", "´": "'"}
 )
+_LINE_MARK = re.compile(r"^(?:#+ |> |[*-] )")
+_QUOTING = frozenset("*_'\"")
 _LATEX_WRAPPER = re.compile(r"\\(?:boxed|fbox|text|textbf|mathrm|mathbf|mathit|operatorname|left|right)\b\s*")
 _LATEX_MATH = re.compile(r"^\\[(\[](.*)\\[)\]]$|^\$\$?([^$]*[^$\d\s][^$]*|[^$]+)\$\$?$", re.DOTALL)
 _OPTION = re.compile(
@@ -143,12 +145,15 @@ def strip_markup(text: str) -> str:
     text = text.translate(_QUOTES).strip()
     for _ in range(MAX_LAYERS):
         before = text
-        text = re.sub(r"^(?:#+ |> |[*-] )", "", text).strip()
-        for mark in ("***", "**", "__", "*", "_", "'", '"'):
+        text = _LINE_MARK.sub("", text).strip()
+        for mark in ("***", "**", "__", "*", "_", "'", '"') if text[:1] in _QUOTING else ():
             if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
                 text = text[len(mark) : -len(mark)].strip()
-        text = _LATEX_WRAPPER.sub("", plain_latex(text))
-        text = _LATEX_MATH.sub(lambda match: match.group(1) or match.group(2) or "", text).strip()
+        if "\\" in text:
+            text = _LATEX_WRAPPER.sub("", plain_latex(text))
+        if text[:1] in {"\\", "$"}:
+            text = _LATEX_MATH.sub(lambda match: match.group(1) or match.group(2) or "", text)
+        text = text.strip()
         if text.startswith("{") and text.endswith("}") and "\\" not in text and ":" not in text:
             text = text[1:-1].strip()
         if text == before:

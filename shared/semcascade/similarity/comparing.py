@@ -125,25 +125,27 @@ class _Groups:
         given: dict[str, Any] = {
             name: _full(m, itself) for name, (_, itself) in _FILLED_IN.items() if name in similarity.gives
         }
-        return self._filled(Comparison(np.ones((m, m)), method, **given))
+        same = np.ones((m, m))
+        return self._filled(Comparison(same, method, **given), {"matrix": same})
 
     def spread(self, similarity: Similarity, found: Comparison) -> Comparison:
         """Check the comparison of the distinct wordings, and extend it to all answers."""
         n, what = len(self.firsts), f"similarity {similarity.name!r}"
-        checked: dict[str, Any] = {"matrix": _checked(found.matrix, n, what)}
+        checked = {"matrix": _checked(found.matrix, n, what)}
         if found.tiebreak is not None:
             checked["tiebreak"] = _checked(found.tiebreak, n, f"tie-break of {what}")
-        return self._filled(dataclasses.replace(found, **checked))
+        return self._filled(found, checked)
 
-    def _filled(self, found: Comparison) -> Comparison:
+    def _filled(self, found: Comparison, checked: Mapping[str, FloatArray]) -> Comparison:
+        """Return what was found for all answers, and what was checked of it in its place."""
         known: dict[str, Any] = {
             name: self._expanded(value, *fill)
             for name, fill in _FILLED_IN.items()
-            if (value := getattr(found, name)) is not None
+            if (value := checked.get(name, getattr(found, name))) is not None
         }
         return dataclasses.replace(
             found,
-            matrix=self._expanded(found.matrix, 0.0, 1.0),
+            matrix=self._expanded(checked["matrix"], 0.0, 1.0),
             clusters=None if found.clusters is None else self._clusters(found.clusters),
             notes=(*found.notes, *self._note()),
             kinds=self.kinds,
@@ -199,10 +201,13 @@ def _checked(matrix: FloatArray, n: int, what: str) -> FloatArray:
         raise ConfigError(f"{what} returned values that are not finite", field="similarity")
     if least < -TOLERANCE or most > 1 + TOLERANCE:
         raise ConfigError(f"{what} must return values from 0 to 1, got {least:.4g} to {most:.4g}", field="similarity")
-    if np.abs(matrix - matrix.T).max() > TOLERANCE:
+    lopsided, off_one = abs(matrix - matrix.T).max(), abs(matrix.diagonal() - 1).max()
+    if lopsided > TOLERANCE:
         raise ConfigError(f"{what} must return a symmetric matrix", field="similarity")
-    if np.abs(np.diagonal(matrix) - 1).max() > TOLERANCE:
+    if off_one > TOLERANCE:
         raise ConfigError(f"{what} must return ones on the diagonal", field="similarity")
+    if least >= 0 and most <= 1 and not lopsided and not off_one:
+        return matrix.copy()
     settled = np.clip((matrix + matrix.T) / 2, 0.0, 1.0)
     np.fill_diagonal(settled, 1.0)
     return settled

@@ -67,6 +67,8 @@ def without_thoughts(text: str) -> str:
     >>> [without_thoughts(text) for text in ("<think>4 or 5?</think> 4", "4 or 5?</think>4", "<think>4 or")]
     ['4', '4', '']
     """
+    if "<" not in text:
+        return text
     if found := _THOUGHTS.match(text):
         return text[found.end() :]
     before, closing, answer = text.partition("</think>")
@@ -114,7 +116,7 @@ def is_code(text: str) -> bool:
     >>> is_code("def f(x):\n    return x + 1"), is_code("Import taxes rise from May.")
     (True, False)
     """
-    blocks = _FENCE.findall(text)
+    blocks = _FENCE.findall(text) if "```" in text else ()
     if blocks:
         fenced = sum(len(body) for language, body in blocks if not _is_data(language, body))
         return fenced >= 20 and 2 * fenced >= len(text.strip())

@@ -29,8 +29,10 @@ class Kind(StrEnum):
     @property
     def degenerate(self) -> bool:
         """Whether such an answer says nothing that another could agree with."""
-        return self in {Kind.EMPTY, Kind.REFUSAL, Kind.TRUNCATED}
+        return self in _DEGENERATE
 
+
+_DEGENERATE = frozenset({Kind.EMPTY, Kind.REFUSAL, Kind.TRUNCATED})
 
 SHORT_WORDS, SHORT_CHARACTERS, SHORT_UNSPACED = 5, 60, 12
 """A short answer is one line within these; the last is for scripts without spaces."""

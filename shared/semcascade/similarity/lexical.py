@@ -158,7 +158,7 @@ def _count_pairs(keys: npt.NDArray[np.int64], owner_bits: int, shared: FloatArra
 def _f1(common: FloatArray, sizes: Sequence[int]) -> FloatArray:
     lengths = np.array(sizes, dtype=np.float64)
     total = lengths[:, None] + lengths[None, :]
-    matrix = np.divide(2.0 * common, total, out=np.zeros_like(common), where=total > 0)
+    matrix = 2.0 * common / np.maximum(total, 1.0)  # two texts without words have none in common
     np.fill_diagonal(matrix, 1.0)
     return matrix
 

@@ -24,6 +24,9 @@ _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9
 _MONEY_SCALES = {"k": 10**3, "m": 10**6, "mn": 10**6, "b": 10**9, "bn": 10**9}
 
 _DIGITS = r"(?:\d{1,3}(?:[,\u00a0\u2009\u202f' ]\d{3})+|\d+)(?:\.\d+)?|\.\d+"
+_DIGIT = re.compile("[0-9]")
+_OPENS_IN_WORDS = re.compile(rf"[\s-]*(?:{'|'.join((*_SMALL, *_TENS, 'an?', 'and', 'minus', 'negative'))})")
+_BETWEEN_WORDS = re.compile(r"[\s-]+")
 _PLAIN = re.compile(
     rf"([-+]?)({_DIGITS})(?:e([-+]?\d{{1,3}})|\s?(?:[x*×·]|\\times|\\cdot)\s?10\^?\{{?([-+]?\d{{1,3}})\}}?)?"
 )
@@ -110,6 +113,8 @@ def parse_number(text: str) -> Fraction | None:
     text = _ascii_number(text)
     if len(text) > 80 or not text:
         return None
+    if not _DIGIT.search(text):
+        return _from_words(text)
     if match := _PLAIN.fullmatch(text):
         sign, digits, exponent, power = match.groups()
         value = _value(digits) * Fraction(10) ** int(exponent or power or 0)
@@ -182,12 +187,14 @@ def _day(parts: tuple[str, ...], order: str) -> date | None:
 
 def _ascii_number(text: str) -> str:
     """Lower the case, write digits and minus signs in ASCII, resolve LaTeX fractions and spacing."""
-    text = unicodedata.normalize("NFKC", raised(text.replace("⁄", "/"))).strip().lower()
-    text = text.replace("−", "-").replace("–", "-").replace("⁄", "/").replace("\\%", "%").replace("\\$", "$")
-    text = text.replace("{,}", ",").replace("\\!", "").replace("\\,", " ")
-    text = _LATEX_FRACTION.sub(r"\1/\2", text)
     if not text.isascii():
+        text = unicodedata.normalize("NFKC", raised(text.replace("⁄", "/")))
+        text = text.replace("−", "-").replace("–", "-").replace("⁄", "/")
         text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
+    text = text.strip().lower().replace("{,}", ",")
+    if "\\" in text:
+        text = text.replace("\\%", "%").replace("\\$", "$").replace("\\!", "").replace("\\,", " ")
+        text = _LATEX_FRACTION.sub(r"\1/\2", text)
     return text
 
 
@@ -208,7 +215,9 @@ def _value(digits: str) -> Fraction:
 
 def _from_words(text: str) -> Fraction | None:
     """Read English number words: every word must be one, in a sensible order."""
-    parts = re.split(r"[\s-]+", text)
+    if not _OPENS_IN_WORDS.match(text):
+        return None
+    parts = _BETWEEN_WORDS.split(text)
     words = [word for word in parts if word and word != "and"]
     if not words or "and" in {parts[0], parts[-1]}:
         return None
