@@ -84,8 +84,14 @@ _BY_WORDS: Mapping[type[MemberError], re.Pattern[str]] = {
 }
 """What services say of a request that they refuse by status 400, where they have no code for it."""
 
-_NO_REPLY = "Empty or invalid response from LLM endpoint"
-"""What LiteLLM says of a reply that is no JSON, as of a server error."""
+_NO_REPLY = re.compile(
+    r"Empty or invalid response from LLM endpoint|Invalid response object"
+    r"|provider returned 'choices' that is not a list"
+)
+"""What LiteLLM says of a reply that is no JSON, or none of a chat service, as of a server error."""
+
+_FRAMES = "Traceback (most recent call last)"
+"""LiteLLM puts its own frames, and all of the reply behind them, into some messages."""
 
 _INVENTED = frozenset({"APIConnectionError", "APITimeoutError", "JSONDecodeError", "MidStreamFallbackError"})
 """Errors of clients that LiteLLM gives a status, though no service had said any."""
@@ -110,7 +116,7 @@ def provider_error(error: Exception, member: Member) -> MemberError:
         return error
     chain = list(_chain(error))
     kind = _kind(chain)
-    said = redact(str(error), member.secrets()) or type(error).__name__
+    said = redact(str(error).partition(_FRAMES)[0], member.secrets()) or type(error).__name__
     said = _WRAPPING.sub("", said).strip()
     message = f"{_ADVICE[kind]} ({said[:500]})" if kind in _ADVICE else said[:600]
     return kind(message, member=member.name, status=_status(chain), retry_after=_retry_after(chain))
@@ -138,7 +144,7 @@ def _kind(chain: list[BaseException]) -> type[MemberError]:
         for kind, words in _BY_WORDS.items():
             if words.search(str(chain[0])):
                 return kind
-    if _NO_REPLY in str(chain[0]):
+    if _NO_REPLY.search(str(chain[0])):
         return MalformedReplyError
     if status is not None and status in _BY_STATUS:
         return _BY_STATUS[status]

@@ -32,6 +32,7 @@ from tests.support.openai_server import (
     Stall,
     Status,
     Truncated,
+    Verbatim,
     closed_address,
 )
 
@@ -166,6 +167,28 @@ def test_faults_become_typed_errors(server, fault, error, status):
     if status:
         assert failure.status == status
     assert len(server.asked("a")) == 1, "LiteLLM must not retry by itself"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"choices": [{"message": "x"}]}',
+        b'{"choices": null}',
+        b'{"choices": [{}], "usage": {"prompt_tokens": "many"}}',
+    ],
+)
+def test_a_reply_of_another_shape_is_no_reply_and_may_be_billed(server, body):
+    server.fail("a", Verbatim([body], "application/json"))
+    failure = only(server)()
+    assert type(failure) is MalformedReplyError
+    assert "Traceback" not in str(failure)
+
+
+def test_counts_that_cannot_be_are_unknown(server):
+    server.script["b"] = Reply("Tokyo", usage={"prompt_tokens": -5000, "completion_tokens": 7, "total_tokens": 7})
+    decision = cascade(server).complete(QUESTION).decision
+    assert decision.tiers[0].candidates[1].usage is None
+    assert decision.cost is None
 
 
 @pytest.mark.parametrize("fault", [Status(500), Reset(), Malformed()], ids=str)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -182,6 +183,13 @@ def test_a_reply_is_read_whatever_its_type_says(server, transport):
             Usage(5, 17, 0, 10), 39e-6,
         ),
         ({"prompt_tokens": 5}, Usage(5), 5e-6),
+        ({"prompt_tokens": 5, "completion_tokens": 7, "prompt_tokens_details": "x", "completion_tokens_details": [1]},
+         Usage(5, 7), 19e-6),
+        ({"prompt_tokens": 5, "completion_tokens": 7, "cached_tokens": -9, "cost": 1e300}, Usage(5, 7), 19e-6),
+        ({"prompt_tokens": -5, "completion_tokens": 7}, None, None),
+        ({"prompt_tokens": 5, "completion_tokens": -7}, None, None),
+        ({"prompt_tokens": 5, "completion_tokens": "many"}, None, None),
+        ({"prompt_tokens": 10**30, "completion_tokens": 7}, None, None),
         ({}, None, None),
         (None, None, None),
     ],
@@ -193,6 +201,15 @@ def test_tokens_are_counted_as_services_report_them(server, transport, ask, usag
     answer = ask(transport, Member.model_validate({**server.member("b"), **prices}))
     assert answer.usage == tokens
     assert answer.cost == pytest.approx(cost)
+
+
+@pytest.mark.parametrize("said", ["x", None, 1e308, -math.inf, math.nan], ids=str)
+def test_what_is_no_log_probability_is_none(server, transport, said):
+    tokens = [{"token": "4", "logprob": -0.5}, {"token": "2", "logprob": said}, "x"]
+    reply = {"choices": [{"message": {"content": "42"}, "logprobs": {"content": tokens}}]}
+    server.fail("a", Verbatim([json.dumps(reply).encode()], "application/json"))
+    answer = whole(transport, member(server))
+    assert (answer.text, answer.logprobs) == ("42", (-0.5,))
 
 
 def test_visible_reasoning_is_kept_apart(server, transport):

@@ -6,7 +6,6 @@ what came back, in the library's own shapes and errors.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,18 @@ from semcascade.errors import BadRequestError
 from semcascade.messages import Candidate, Embeddings, Request, ToolCall, Usage
 
 __all__ = [
-    "Delta", "ToolCallDelta", "Transport", "assemble", "configured_price", "reported_cost", "told_of",
+    "Delta", "ToolCallDelta", "Transport", "assemble", "configured_price", "counted", "reported_cost", "told_of",
 ]  # fmt: skip
+
+
+_MOST_DIGITS = 12
+"""Of a count of tokens; what is more is none."""
+
+_MOST_DOLLARS = 1e9
+"""That one call may cost; what is more is no price."""
+
+_LEAST_LOGPROB, _ROUNDING = -1e6, 1e-3
+"""Providers write -9999 for tokens that are out of the question, and rounding takes sure ones a little above 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +194,29 @@ def reported_cost(said: object) -> float | None:
         said = said.get("total_cost")
     if isinstance(said, bool) or not isinstance(said, int | float):
         return None
-    return float(said) if math.isfinite(said) and said >= 0 else None
+    return float(said) if 0 <= said <= _MOST_DOLLARS else None
+
+
+def counted(asked: object, said: object, cached: object = 0, reasoning: object = 0) -> Usage | None:
+    """Return the tokens of a call as its provider counted them, or None where it did not, or cannot have.
+
+    A count that cannot be, taken at its word, would make a call cost less than nothing.
+
+    >>> counted(5, 7, None), counted(0, 0), counted(5, -7)
+    (Usage(input_tokens=5, output_tokens=7, cached_tokens=0, reasoning_tokens=0), None, None)
+    """
+    prompt, answer = _count(asked), _count(said or 0)
+    if not prompt or answer is None:
+        return None
+    return Usage(prompt, answer, min(prompt, _count(cached) or 0), min(answer, _count(reasoning) or 0))
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, str) and value.isdecimal() and len(value) <= _MOST_DIGITS:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**_MOST_DIGITS:
+        return None
+    return int(value)
 
 
 def told_of(tokens: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -194,9 +225,13 @@ def told_of(tokens: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     >>> told_of([{"token": "4", "logprob": -0.1}])["logprobs"]
     (-0.1,)
     """
-    told = tuple(tokens)
-    values = tuple(float(token["logprob"]) for token in told if token.get("logprob") is not None)
+    told = tuple(token for token in tokens if isinstance(token, Mapping))
+    values = tuple(float(token["logprob"]) for token in told if _is_log_probability(token.get("logprob")))
     return {"tokens": told, "logprobs": values} if values else {}
+
+
+def _is_log_probability(value: object) -> bool:
+    return isinstance(value, int | float) and _LEAST_LOGPROB <= value <= _ROUNDING
 
 
 def assemble(member: Member, deltas: Iterable[Delta]) -> Candidate:

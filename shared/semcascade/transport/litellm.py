@@ -24,7 +24,7 @@ from semcascade.errors import (
 )
 from semcascade.messages import Candidate, Embeddings, Request, ToolCall, Usage
 from semcascade.provider_errors import provider_error
-from semcascade.transport.base import Delta, ToolCallDelta, configured_price, reported_cost, told_of
+from semcascade.transport.base import Delta, ToolCallDelta, configured_price, counted, reported_cost, told_of
 from semcascade.transport.openai_shape import OpenCalls, TabledTransport, request_body, shared_out, vectors_of
 
 __all__ = ["LiteLLMTransport"]
@@ -75,7 +75,7 @@ class LiteLLMTransport(TabledTransport):
         try:
             stream = await litellm().acompletion(**arguments)
             async for chunk in stream:
-                delta = self._delta(member, chunk, calls, counted=_counted(stream))
+                delta = self._delta(member, chunk, calls, told=_counted(stream))
                 last = _of_the_whole(last, delta)
                 if delta.says:
                     yield dataclasses.replace(delta, finish_reason=None, usage=None, cost=None)
@@ -157,8 +157,8 @@ class LiteLLMTransport(TabledTransport):
         cost = self._cost(member, response, usage)
         return Candidate(member=member.name, usage=usage, cost=cost, model=model, **_said(choices[0]))
 
-    def _delta(self, member: Member, chunk: Any, calls: OpenCalls, *, counted: bool) -> Delta:
-        usage = _usage(getattr(chunk, "usage", None)) if counted else None
+    def _delta(self, member: Member, chunk: Any, calls: OpenCalls, *, told: bool) -> Delta:
+        usage = _usage(getattr(chunk, "usage", None)) if told else None
         cost = self._cost(member, chunk, usage) if usage else None
         choice = chunk.choices[0] if chunk.choices else None
         if choice is None:
@@ -178,11 +178,11 @@ class LiteLLMTransport(TabledTransport):
         """Return what the provider reported, else LiteLLM's reckoning, else the member's settings, else None."""
         if usage is None:
             return None
-        counted = response.usage
-        reported = reported_cost(getattr(counted, "cost", None))
+        said = response.usage
+        reported = reported_cost(getattr(said, "cost", None))
         if reported is None:
             reported = reported_cost((getattr(response, "_hidden_params", None) or {}).get("response_cost"))
-        return self._reckoned(member, counted, usage) if reported is None else reported
+        return self._reckoned(member, said, usage) if reported is None else reported
 
 
 def _of_the_whole(known: Delta, delta: Delta) -> Delta:
@@ -266,14 +266,12 @@ def _tool_call(call: Any) -> ToolCall:
 
 
 def _usage(usage: Any) -> Usage | None:
-    if usage is None or not getattr(usage, "prompt_tokens", None):  # LiteLLM puts zeros where the provider said nothing
-        return None
     asked, said = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
-    return Usage(
-        input_tokens=usage.prompt_tokens or 0,
-        output_tokens=usage.completion_tokens or 0,
-        cached_tokens=getattr(asked, "cached_tokens", None) or 0,
-        reasoning_tokens=getattr(said, "reasoning_tokens", None) or 0,
+    return counted(  # LiteLLM puts zeros where the provider said nothing
+        getattr(usage, "prompt_tokens", None),
+        getattr(usage, "completion_tokens", None),
+        getattr(asked, "cached_tokens", None),
+        getattr(said, "reasoning_tokens", None),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from semcascade.config import Member
 from semcascade.messages import Request, ToolCall, Usage, content_text
-from semcascade.transport.base import Delta, ToolCallDelta, reported_cost, told_of
+from semcascade.transport.base import Delta, ToolCallDelta, counted, reported_cost, told_of
 from semcascade.transport.openai_services import Endpoint
 from semcascade.transport.openai_shape import OpenCalls, request_body
 
@@ -141,16 +141,21 @@ def answer(choice: Mapping[str, Any]) -> dict[str, Any]:
 
 def usage_of(reply: Mapping[str, Any]) -> tuple[Usage | None, float | None]:
     """Return the tokens and the price in US dollars that a reply reports, None where it does not."""
-    usage = reply.get("usage")
-    if not isinstance(usage, Mapping) or not usage.get("prompt_tokens"):
+    usage = _mapping(reply.get("usage"))
+    asked, said = _mapping(usage.get("prompt_tokens_details")), _mapping(usage.get("completion_tokens_details"))
+    cached = asked.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or usage.get("cached_tokens")
+    output, reasoning = usage.get("completion_tokens"), said.get("reasoning_tokens")
+    found = counted(usage.get("prompt_tokens"), output, cached)
+    if found is None:
         return None, None
-    asked, said = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
-    output, reasoning = usage.get("completion_tokens") or 0, said.get("reasoning_tokens") or 0
-    if reasoning and usage.get("total_tokens") == usage["prompt_tokens"] + output + reasoning:
-        output += reasoning  # xAI counts them apart
-    cached = asked.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or usage.get("cached_tokens") or 0
-    counted = Usage(int(usage["prompt_tokens"]), int(output), int(cached), int(reasoning))
-    return counted, reported_cost(usage.get("cost"))
+    apart = counted(found.input_tokens, reasoning)  # xAI counts what was thought apart from what was said
+    if apart and usage.get("total_tokens") == found.input_tokens + found.output_tokens + apart.output_tokens:
+        output = found.output_tokens + apart.output_tokens
+    return counted(found.input_tokens, output, cached, reasoning), reported_cost(usage.get("cost"))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 @dataclass(slots=True)
@@ -265,9 +270,10 @@ def _piece(calls: OpenCalls, call: Mapping[str, Any]) -> ToolCallDelta | None:
 
 
 def _finish_reason(reason: str, *, called: bool) -> str:
-    known = _FINISH_REASONS.get(reason, reason)
+    known = _FINISH_REASONS.get(str(reason), str(reason))
     return "tool_calls" if called and known == "stop" else known
 
 
 def _tokens(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return (choice.get("logprobs") or {}).get("content") or ()
+    tokens = _mapping(choice.get("logprobs")).get("content")
+    return tokens if isinstance(tokens, list) else ()
