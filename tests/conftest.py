@@ -7,6 +7,8 @@ import pytest
 from hypothesis import settings
 from pytest_socket import socket_allow_hosts
 
+from semcascade.memory import Memory
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
@@ -22,3 +24,16 @@ def _offline(request, monkeypatch):
     for name in list(os.environ):
         if _KEYS.search(name):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def _memory(tmp_path_factory):
+    memory = Memory(tmp_path_factory.mktemp("memory") / "worked-out.sqlite")
+    yield memory
+    memory.flush()
+
+
+@pytest.fixture(autouse=True)
+def _remembering_apart(_memory, monkeypatch):
+    """Keep what is worked out in tests out of the cache of whoever runs them."""
+    monkeypatch.setattr("semcascade.memory._memory_at", lambda path: _memory)

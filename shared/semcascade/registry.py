@@ -74,6 +74,10 @@ class Registry(Generic[T]):
                 return self._registered[name]
         return self._from_package(name)
 
+    def comes_along(self, name: str) -> bool:
+        """Say whether what `name` stands for comes with the library; such a name is never given to something else."""
+        return name in self._builtin
+
     def names(self) -> tuple[str, ...]:
         """Return every known name, sorted."""
         announced = {point.name for point in entry_points(group=self.group)}

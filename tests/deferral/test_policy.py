@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from semcascade.deferral.features import Observation
 from semcascade.deferral.judging import decide, judge, predict
 from semcascade.deferral.policy import MAX_BYTES, Policy, QualityModel, TierPolicy
-from semcascade.deferral.tables import Curve, Tree
+from semcascade.deferral.tables import Curve, Regression
 from semcascade.errors import ConfigError
 
 LEAF = {"feature": [0], "at": [0.0], "left": [0], "right": [0], "value": [[1.0]]}
@@ -164,8 +164,9 @@ def test_thresholds_go_by_kind_and_length_in_their_order():
 
 def test_tables_by_hand():
     assert Curve(x=[0.0, 2.0], y=[1.0, 0.0])(0.5) == 0.75
-    tree = Tree.model_validate({**STUMP, "value": [[], [1.0], [2.0]]})
-    assert tree.over(np.array([[9.0, 0.5], [9.0, 0.51]])).tolist() == [[1.0], [2.0]]
+    trees = [{**STUMP, "value": [[], [1.0], [2.0]]}, {**LEAF, "value": [[4.0]]}]
+    found = Regression.model_validate({"constant": [0.5], "trees": trees}).over(np.array([[9.0, 0.5], [9.0, 0.51]]))
+    assert found.tolist() == [[0.5 + (1.0 + 4.0) / 2], [0.5 + (2.0 + 4.0) / 2]]
 
 
 def test_text_is_never_taken_for_a_number():

@@ -63,13 +63,12 @@ def standardised(model: QualityModel, features: Sequence[Mapping[str, float]]) -
 
 
 def _from_words(words: WordWeights, seen: Sequence[Observation], members: int) -> FloatArray:
-    question, answers = np.array(words.question, dtype=np.float64), np.array(words.answers, dtype=np.float64)
     found = np.zeros((len(seen), members + 1))
     for index, one in enumerate(seen):
-        found[index] = question @ hashed(one.question, words.buckets)
+        found[index] = words.of_question @ hashed(one.question, words.buckets)
         for place, text in one.answers.items():
             if place < members:  # beyond are answers that were heard before
-                found[index, place] += answers @ hashed(text, words.buckets)
+                found[index, place] += words.of_answers @ hashed(text, words.buckets)
     return found
 
 

@@ -12,10 +12,11 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from semcascade.deferral.certificate import Certificate
-from semcascade.deferral.tables import Curve, Finite, Regression, Share, Table
+from semcascade.deferral.tables import Curve, Finite, FloatArray, Regression, Share, Table
 from semcascade.errors import ConfigError
 from semcascade.locks import cached_property
 
@@ -68,6 +69,16 @@ class WordWeights(Table):
     """For each output of the model one for each bucket of the question."""
     answers: list[Finite]
     """One for each bucket of an answer, added to that answer's output."""
+
+    @cached_property
+    def of_question(self) -> FloatArray:
+        """(outputs, buckets)."""
+        return np.array(self.question, dtype=np.float64)
+
+    @cached_property
+    def of_answers(self) -> FloatArray:
+        """(buckets,)."""
+        return np.array(self.answers, dtype=np.float64)
 
     def fits(self, outputs: int) -> bool:
         """Say whether the weights are for this many outputs."""

@@ -5,6 +5,8 @@ Nothing here is code: a curve is a list of points, a regression a list of weight
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Self, TypeAlias
 
 import numpy as np
@@ -91,25 +93,43 @@ class Tree(Table):
         known = all(number < features or self._leaf(node) for node, number in enumerate(self.feature))
         return known and all(len(value) == outputs for node, value in enumerate(self.value) if self._leaf(node))
 
-    @cached_property
-    def _arrays(
-        self,
-    ) -> tuple[npt.NDArray[np.intp], FloatArray, npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]:
-        n, outputs = len(self.feature), max(len(value) for value in self.value)
-        leaf = [self._leaf(node) for node in range(n)]
-        feature = np.array([0 if leaf[node] else self.feature[node] for node in range(n)], dtype=np.intp)
-        value = np.array([self.value[node] if leaf[node] else [0.0] * outputs for node in range(n)], dtype=np.float64)
-        left, right = (np.array(part, dtype=np.intp) for part in (self.left, self.right))
-        return feature, np.array(self.at, dtype=np.float64), left, right, value
+
+@dataclass(frozen=True)
+class _Forest:
+    """The nodes of several trees in one row of arrays, so that all trees take their steps at once."""
+
+    roots: _Index
+    feature: _Index
+    at: FloatArray
+    left: _Index
+    right: _Index
+    value: FloatArray
+
+    @classmethod
+    def of(cls, trees: Sequence[Tree], outputs: int) -> _Forest:
+        sizes = [len(tree.feature) for tree in trees]
+        roots = np.cumsum([0, *sizes[:-1]], dtype=np.intp)
+        nodes = np.arange(sum(sizes))
+        moved = np.repeat(roots, sizes)
+        left = np.concatenate([tree.left for tree in trees]).astype(np.intp) + moved
+        right = np.concatenate([tree.right for tree in trees]).astype(np.intp) + moved
+        leaf = (left == nodes) & (right == nodes)
+        feature = np.concatenate([tree.feature for tree in trees]).astype(np.intp)
+        at = np.concatenate([tree.at for tree in trees]).astype(np.float64)
+        written = [value for tree in trees for value in tree.value]
+        value = np.zeros((len(nodes), outputs))
+        value[leaf] = [number for number, end in zip(written, leaf, strict=True) if end]
+        return cls(roots, np.where(leaf, 0, feature), at, left, right, value)
 
     def over(self, rows: FloatArray) -> FloatArray:
-        """Return the tree's values for each of (n, features) rows, (n, outputs)."""
-        feature, at, left, right, value = self._arrays
-        nodes, index = np.zeros(len(rows), dtype=np.intp), np.arange(len(rows))
+        """Return the mean of the trees' values for each of (n, features) rows, (n, outputs)."""
+        nodes = np.tile(self.roots, (len(rows), 1))
+        index = np.arange(len(rows))[:, None]
         while True:
-            following = np.where(rows[index, feature[nodes]] <= at[nodes], left[nodes], right[nodes])
+            goes_left = rows[index, self.feature[nodes]] <= self.at[nodes]
+            following = np.where(goes_left, self.left[nodes], self.right[nodes])
             if np.array_equal(following, nodes):
-                return np.asarray(value[nodes], dtype=np.float64)
+                return np.asarray(self.value[nodes].mean(axis=1), dtype=np.float64)
             nodes = following
 
 
@@ -130,11 +150,19 @@ class Regression(Table):
         )
         return weighed and all(tree.fits(features, outputs) for tree in self.trees)
 
+    @cached_property
+    def _forest(self) -> _Forest | None:
+        return _Forest.of(self.trees, len(self.constant)) if self.trees else None
+
+    @cached_property
+    def _slopes(self) -> FloatArray:
+        return np.array(self.weights, dtype=np.float64).reshape(-1, len(self.weights[0]) if self.weights else 0)
+
     def over(self, rows: FloatArray) -> FloatArray:
         """Return the values for each of (n, features) rows, (n, outputs)."""
         total = np.tile(np.array(self.constant, dtype=np.float64), (len(rows), 1))
         if self.weights:
-            total += rows @ np.array(self.weights, dtype=np.float64).T
-        if self.trees and len(rows):
-            total += sum(tree.over(rows) for tree in self.trees) / len(self.trees)
+            total += rows @ self._slopes.T
+        if self._forest is not None and len(rows):
+            total += self._forest.over(rows)
         return total

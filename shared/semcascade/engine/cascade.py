@@ -29,6 +29,7 @@ from semcascade.engine.transports import Transports
 from semcascade.engine.watching import watched
 from semcascade.errors import ConfigError, InputError, SemcascadeError
 from semcascade.member import unsendable
+from semcascade.memory import Memory
 from semcascade.messages import Conversation, Prompt, Request, as_conversation
 from semcascade.transport.base import Delta, Transport
 
@@ -50,6 +51,7 @@ class Cascade:
         config: A configuration or a mapping of settings; keyword settings win over it.
         transport: Serves every member that names no transport; LiteLLM unless given.
         transports: Further transports, by the names that members call them.
+        memory: Where to look up what was compared before; evaluations give one.
         **settings: Settings of `CascadeConfig`: `ensemble`, `target`, `tiers`, `threshold`, `escalation_rate`,
             `similarity`, `signal`, `selection`, `timeout`, `deadline`, `max_retries`, `on_target_failure`,
             `policy`, `log`, `unsupported`, `budget`, `on_budget`, `breaker`, `fallback`, `sticky`, `early_exit`,
@@ -73,6 +75,7 @@ class Cascade:
         *,
         transport: Transport | None = None,
         transports: Mapping[str, Transport] | None = None,
+        memory: Memory | None = None,
         **settings: Any,
     ) -> None:
         self.config = CascadeConfig.build(config, **settings)
@@ -82,7 +85,8 @@ class Cascade:
         self._transports = Transports(transport, transports)
         fitted: Sequence[TierPolicy | None] = self.policy.tiers if self.policy else [None] * len(self.config.tiers)
         scorers = tuple(
-            TierScorer(tier, self.config, part) for tier, part in zip(self.config.tiers[:-1], fitted, strict=False)
+            TierScorer(tier, self.config, part, memory)
+            for tier, part in zip(self.config.tiers[:-1], fitted, strict=False)
         )
         guards = Guards(self.config.budget, self.config.breaker)
         self._plan = Plan(self.config, scorers, self._transports, guards, deadline=self.config.deadline)

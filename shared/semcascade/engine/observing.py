@@ -7,18 +7,21 @@ fitted on.
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from semcascade.deferral.features import Observation, describe
+from semcascade.memory import Memory, key_of
 from semcascade.messages import Candidate
 from semcascade.similarity import Comparison, FloatArray, Kind, Query, answer_text, is_brief
 from semcascade.similarity.canonical import options
 from semcascade.similarity.exact import equality, stated
 from semcascade.similarity.extract import final_answer
 from semcascade.similarity.lexical import ChrF, RougeL, TokenF1
+from semcascade.similarity.remembered import content_of
 from semcascade.similarity.tokens import tokenize
 
 __all__ = ["aobserve", "observe"]
@@ -51,12 +54,31 @@ def observe(query: Query, answers: Sequence[Candidate], places: Sequence[int], c
 
 
 async def aobserve(
-    query: Query, answers: Sequence[Candidate], places: Sequence[int], comparison: Comparison
+    query: Query,
+    answers: Sequence[Candidate],
+    places: Sequence[int],
+    comparison: Comparison,
+    memory: Memory | None = None,
 ) -> Observation:
-    """Observe like `observe`, without holding up the event loop."""
+    """Observe like `observe`, without holding up the event loop, and only what the memory does not know."""
+    look = observe if memory is None else functools.partial(_remembered, memory)
     if is_brief(answers) and len(query.text) < MAX_CHARACTERS:
-        return observe(query, answers, places, comparison)
-    return await asyncio.to_thread(observe, query, answers, places, comparison)
+        return look(query, answers, places, comparison)
+    return await asyncio.to_thread(look, query, answers, places, comparison)
+
+
+def _remembered(
+    memory: Memory, query: Query, answers: Sequence[Candidate], places: Sequence[int], comparison: Comparison
+) -> Observation:
+    views = [None if view is None else view.tolist() for view in (comparison.matrix, comparison.tiebreak)]
+    key = key_of("observation", content_of(query, answers), places, views, [kind.value for kind in comparison.kinds])
+    known = memory.get(key)
+    if known is not None:
+        texts = {place: answer_text(answer) for place, answer in zip(places, answers, strict=True)}
+        return Observation(known, query.text, texts)
+    seen = observe(query, answers, places, comparison)
+    memory.put(key, dict(seen.features))
+    return seen
 
 
 def _views(query: Query, answers: Sequence[Candidate], comparison: Comparison) -> dict[str, FloatArray]:
@@ -91,7 +113,7 @@ def _looks(text: str, asked: set[str]) -> dict[str, float]:
         "lines": float(np.log1p(text.count("\n"))),
         "distinct": len(distinct) / count,
         "digits": sum(map(str.isdigit, text)) / length,
-        "foreign": sum(character > "\x7f" for character in text) / length,
+        "foreign": (len(text) - len(text.encode("ascii", "ignore"))) / length,
         "letters": sum(map(str.isalpha, text)) / length,
         "capitals": sum(map(str.isupper, text)) / length,
         "spaces": sum(map(str.isspace, text)) / length,

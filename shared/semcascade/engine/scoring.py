@@ -16,6 +16,7 @@ from semcascade.deferral.rules import Rule, Verdict, rule_for
 from semcascade.deferral.selection import Choice, choose, effective_signal, priority_order
 from semcascade.engine.observing import aobserve
 from semcascade.errors import ConfigError, MalformedReplyError, MemberError, MemberTimeoutError
+from semcascade.memory import Memory
 from semcascade.messages import Candidate
 from semcascade.redaction import redact
 from semcascade.signals import NEEDS, Evidence, Score, Signal, centrality, cluster_sizes, get_signal
@@ -34,6 +35,7 @@ from semcascade.similarity import (
     sentence_words,
     standing_in,
 )
+from semcascade.similarity.remembered import remembering
 
 __all__ = ["Looked", "Scored", "TierScorer", "evidence_of", "misfits"]
 
@@ -98,18 +100,24 @@ class TierScorer:
         tier: The tier.
         config: What it leaves open.
         policy: A fitted policy of the tier, which then says how to compare, choose, score and decide.
+        memory: Where to look up what was compared before.
 
     Raises:
         ConfigError: At construction, if a signal or similarity is unknown, or the two do not go together.
     """
 
-    def __init__(self, tier: Tier, config: CascadeConfig, policy: TierPolicy | None = None) -> None:
+    def __init__(
+        self, tier: Tier, config: CascadeConfig, policy: TierPolicy | None = None, memory: Memory | None = None
+    ) -> None:
         given = config if policy is None else policy
         self.policy = policy
         self.rule: Rule = rule_for(tier, config)
         self.quorum = min(tier.quorum or config.quorum, tier.answers)
         self.signal = get_signal(tier.signal or given.signal)
-        self.similarity: Similarity = get_similarity(tier.similarity or given.similarity)
+        self.memory = memory
+        spec = tier.similarity or given.similarity
+        similarity: Similarity = get_similarity(spec)
+        self.similarity = similarity if memory is None else remembering(similarity, spec, memory)
         self.ready = False
         self.may_settle: dict[tuple[int, int], bool] = {}
         self._check_signal()
@@ -186,7 +194,7 @@ class TierScorer:
         """Ask the fitted model, where there is one and an answer is of use."""
         if self.policy is None or self.policy.model is None or not any(looked.usable):
             return None
-        seen = await aobserve(query, looked.answers, looked.places, looked.comparison)
+        seen = await aobserve(query, looked.answers, looked.places, looked.comparison, self.memory)
         usable = [place for place, use in zip(looked.places, looked.usable, strict=True) if use]
         judged = judge(self.policy.model, seen, usable)
         return replace(judged, choice=replace(judged.choice, index=looked.places.index(judged.choice.index)))

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import tee
 
 import numpy as np
 import numpy.typing as npt
 
 from semcascade.config import CascadeConfig
-from semcascade.decision import Decision, TierRecord
 from semcascade.engine.policies import policy_of
 from semcascade.errors import InputError
 from semcascade.evaluation.curve import FloatArray, Outcome
+from semcascade.evaluation.outcomes import Outcomes, RowOutcome
 from semcascade.evaluation.prices import Prices
-from semcascade.evaluation.replay import replay_each, tiers_of
+from semcascade.evaluation.replay import tiers_of
 from semcascade.evaluation.rows import Row, complete_rows
 
 __all__ = ["Observed", "labelled", "observe", "paid_for", "quality_of"]
@@ -110,34 +109,11 @@ async def observe(
     """
     columns = _Columns(tiers_of(config))
     kept = labelled(rows, columns.systems, skipped)
-    async for row, decision, full in _decided(kept, config):
-        columns.add(row, decision, full)
+    async for row, outcome in Outcomes(config).of(kept):
+        columns.add(row, outcome)
         if watch is not None:
             await watch(row)
     return columns.observed(config)
-
-
-async def _decided(rows: Iterable[Row], config: CascadeConfig) -> AsyncIterator[tuple[Row, Decision, Decision]]:
-    """Yield every row, the decision on it, and what all tiers before the target say, asked or not."""
-    if len(config.tiers) <= 2:
-        async for row, decision in replay_each(rows, config):
-            yield row, decision, decision
-        return
-    once, again = tee(rows)
-    decisions = replay_each(again, config)
-    async for row, full in replay_each(once, asking_all(config)):
-        _, decision = await anext(decisions)
-        yield row, decision, full
-
-
-def asking_all(config: CascadeConfig) -> CascadeConfig:
-    """Return a configuration that asks all tiers but the last, whatever they answer, so that each can be judged."""
-    policy = policy_of(config)
-    if policy is not None:
-        tiers = [tier.model_copy(update={"threshold": None, "bins": []}) for tier in policy.tiers]
-        return config.model_copy(update={"policy": policy.model_copy(update={"tiers": tiers}).to_dict()})
-    always = {"threshold": None, "escalation_rate": 1.0}
-    return config.model_copy(update={"tiers": tuple(tier.model_copy(update=always) for tier in config.tiers)})
 
 
 class _Columns:
@@ -150,20 +126,17 @@ class _Columns:
         self._quality, self._paid, self._answers, self._decided = (list[list[float]]() for _ in range(4))
         self._signal = ""
 
-    def add(self, row: Row, decision: Decision, full: Decision) -> None:
+    def add(self, row: Row, outcome: RowOutcome) -> None:
         """Keep the numbers of one row, of the decision on it, and of what all tiers say."""
         self._ids.append(row.id)
         self._tasks.append(row.task)
         self._quality.append([quality_of(row, name) for name in self.systems])
         self._paid.append([paid_for(row, name) for name in self.systems])
         self._answers.append([float(len(row.all_answers(name))) for name in self.systems])
-        cheap = full.tiers[: len(self._tiers) - 1]
-        answered = len(decision.tiers) - 1 if decision.accepted else len(cheap)
-        scoring = sum(np.nan if tier.scoring_cost is None else tier.scoring_cost for tier in cheap)
-        scores = [np.nan if tier.score is None else tier.score for tier in cheap]
-        chosen = [_chosen(row, tier) for tier in cheap]
-        self._decided.append([float(answered), float(scoring), *scores, *chosen])
-        self._signal = self._signal or next((tier.signal for tier in cheap if tier.signal), "")
+        scoring, *scores = (np.nan if value is None else value for value in (outcome.scoring, *outcome.scores))
+        chosen = [_chosen(row, place) for place in outcome.chosen]
+        self._decided.append([float(outcome.answered), scoring, *scores, *chosen])
+        self._signal = self._signal or outcome.signal
 
     def observed(self, config: CascadeConfig) -> Observed:
         """Return the columns."""
@@ -204,16 +177,15 @@ def quality_of(row: Row, system: str) -> float:
     """Return the quality of what a system answered, the mean of its samples; a failure is worth nothing."""
     given = zip(row.all_answers(system), row.all_scores(system), strict=False)
     scores = [score if answer.ok else 0.0 for answer, score in given]
-    return float(np.mean(scores)) if scores else 0.0
+    return scores[0] if len(scores) == 1 else float(np.mean(scores)) if scores else 0.0
 
 
-def _chosen(row: Row, tier: TierRecord) -> float:
+def _chosen(row: Row, place: tuple[str, int] | None) -> float:
     """Return the quality of the answer that a tier would return; of no answer, 0."""
-    if tier.chosen is None:
+    if place is None:
         return 0.0
-    member = tier.candidates[tier.chosen].member
+    member, sample = place
     scores = row.all_scores(member)
-    sample = sum(candidate.member == member for candidate in tier.candidates[: tier.chosen])
     return scores[sample] if sample < len(scores) else quality_of(row, member)
 
 

@@ -6,9 +6,9 @@ Rows are read, replayed and let go of a few at a time, so that the length of a f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 from semcascade.config import CascadeConfig
 from semcascade.decision import Decision
@@ -16,10 +16,11 @@ from semcascade.engine.cascade import Cascade
 from semcascade.errors import CascadeError
 from semcascade.evaluation.rows import Row, complete_rows
 from semcascade.limits import Breaker
+from semcascade.memory import shared_memory
 from semcascade.messages import Candidate
 from semcascade.transport.recorded import RecordedTransport
 
-__all__ = ["replay", "replay_each", "tiers_of"]
+__all__ = ["Replayer", "batches", "replay", "replay_each", "tiers_of"]
 
 _AT_ONCE = 64
 """Rows that are held and under way at once."""
@@ -47,42 +48,72 @@ async def replay(
 
 async def replay_each(rows: Iterable[Row], config: CascadeConfig) -> AsyncIterator[tuple[Row, Decision]]:
     """Yield every row with the decision on it, in order; each row must have an answer of every member."""
-    waiting = iter(rows)
-    held: dict[str, Mapping[str, Sequence[Candidate]]] = {}
-    async with Cascade(_unguarded(config), transport=RecordedTransport(held)) as cascade:
-
-        async def one(row: Row) -> Decision:
-            options = {"tools": row.tools, "response_format": row.response_format, "recorded_id": row.id}
-            try:
-                return (await cascade.acomplete(list(row.messages), **options)).decision
-            except CascadeError as error:  # the target failed when it was recorded
-                if not isinstance(error.decision, Decision):
-                    raise
-                return error.decision
-
-        while batch := list(islice(waiting, _AT_ONCE)):
-            held.update({row.id: {name: row.all_answers(name) for name in row.answers} for row in batch})
-            for row, decision in zip(batch, await asyncio.gather(*map(one, batch)), strict=True):
+    async with Replayer(config) as replayer:
+        for some in batches(rows):
+            for row, decision in zip(some, await replayer.decide(some), strict=True):
                 yield row, decision
-            held.clear()
 
 
-def _unguarded(config: CascadeConfig) -> CascadeConfig:
-    """Return the configuration without what is for live queries: caps, breakers, who answers in the target's place.
+def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield as many rows at a time as may be held."""
+    waiting = iter(rows)
+    while some := list(islice(waiting, _AT_ONCE)):
+        yield some
 
-    Recorded answers are all there: none is left out for the time it once took.
+
+class Replayer:
+    """Runs rows through the engine, over their recorded answers.
+
+    Args:
+        config: The cascade. What is for live queries is left out: caps, breakers, logs, who answers in the target's
+            place. Recorded answers are all there: none is left out for the time it once took.
+
+    Raises:
+        ConfigError: If a setting is wrong.
     """
-    return config.model_copy(
-        update={
-            "budget": None,
-            "breaker": Breaker(enabled=False),
-            "fallback": (),
-            "early_exit": "off",
-            "speculate": "off",
-            "drop_slow": None,
-            "sticky": False,
-        }
-    )
+
+    def __init__(self, config: CascadeConfig) -> None:
+        self._held: dict[str, Mapping[str, Sequence[Candidate]]] = {}
+        self._memory = shared_memory()
+        self._cascade = Cascade(
+            config.model_copy(update=_UNGUARDED), transport=RecordedTransport(self._held), memory=self._memory
+        )
+
+    async def decide(self, rows: Sequence[Row]) -> list[Decision]:
+        """Return the decision on each row; each must have an answer of every member."""
+        self._held.update({row.id: {name: row.all_answers(name) for name in row.answers} for row in rows})
+        try:
+            return await asyncio.gather(*map(self._one, rows))
+        finally:
+            self._held.clear()
+
+    async def _one(self, row: Row) -> Decision:
+        options = {"tools": row.tools, "response_format": row.response_format, "recorded_id": row.id}
+        try:
+            return (await self._cascade.acomplete(list(row.messages), **options)).decision
+        except CascadeError as error:  # the target failed when it was recorded
+            if not isinstance(error.decision, Decision):
+                raise
+            return error.decision
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._memory.flush()
+        await self._cascade.aclose()
+
+
+_UNGUARDED: dict[str, Any] = {
+    "budget": None,
+    "breaker": Breaker(enabled=False),
+    "fallback": (),
+    "early_exit": "off",
+    "speculate": "off",
+    "drop_slow": None,
+    "sticky": False,
+    "log": None,
+}
 
 
 def tiers_of(config: CascadeConfig) -> tuple[tuple[str, ...], ...]:

@@ -9,6 +9,7 @@ from semcascade.engine.policies import policy_of
 from semcascade.engine.scoring import TierScorer, evidence_of
 from semcascade.evaluation.curve import FloatArray
 from semcascade.evaluation.rows import Row
+from semcascade.memory import shared_memory
 from semcascade.messages import Request
 from semcascade.signals import Signal, signals
 from semcascade.similarity import Query
@@ -27,7 +28,7 @@ class SideBySide:
 
     def __init__(self, config: CascadeConfig) -> None:
         policy = policy_of(config)
-        self._scorer = TierScorer(config.tiers[0], config, policy.tiers[0] if policy else None)
+        self._scorer = TierScorer(config.tiers[0], config, policy.tiers[0] if policy else None, shared_memory())
         self._names = [member.name for member in config.tiers[0].members]
         given = self._scorer.similarity.gives | {"logprobs", "sentences"}
         asks = bool(self._scorer.similarity.members)  # a judge was asked once; asking it again would cost again

@@ -17,8 +17,9 @@ from semcascade.engine.observing import aobserve
 from semcascade.engine.scoring import Looked, TierScorer, evidence_of
 from semcascade.evaluation.curve import FloatArray
 from semcascade.evaluation.rows import Row
+from semcascade.memory import shared_memory
 from semcascade.messages import Candidate, Request
-from semcascade.signals import centrality, get_signal
+from semcascade.signals import Evidence, centrality, get_signal
 from semcascade.similarity import Query, answer_text
 
 __all__ = ["SIGNALS", "Ranking", "Sights", "Watcher"]
@@ -90,8 +91,8 @@ class Watcher:
     """
 
     def __init__(self, config: CascadeConfig) -> None:
-        self._tiers = config.tiers[:-1]
-        self._scorers = [TierScorer(tier, config) for tier in self._tiers]
+        self._tiers, self._memory = config.tiers[:-1], shared_memory()
+        self._scorers = [TierScorer(tier, config, None, self._memory) for tier in self._tiers]
         self._rows = [_Rows() for _ in self._tiers]
         self._ways = [_ways(scorer) for scorer in self._scorers]
 
@@ -107,6 +108,7 @@ class Watcher:
 
     def sights(self) -> list[Sights]:
         """Return what was seen of each tier."""
+        self._memory.flush()
         found = []
         for tier, rows, ways in zip(self._tiers, self._rows, self._ways, strict=True):
             scores = np.array(rows.scores, dtype=np.float64).reshape(-1, len(ways))
@@ -136,7 +138,7 @@ class Watcher:
         if len(answers) >= scorer.quorum:
             await scorer.prepare()
             looked = await scorer.look(query, answers, places, heard)
-            rows.seen.append(await aobserve(query, looked.answers, looked.places, looked.comparison))
+            rows.seen.append(await aobserve(query, looked.answers, looked.places, looked.comparison, self._memory))
             for index, place in enumerate(places):
                 usable[place] = looked.usable[index]
                 kinds[place] = looked.comparison.kinds[index].value
@@ -160,14 +162,16 @@ class Watcher:
             selection: scorer.choose(own, looked.comparison, central, looked.usable, selection)
             for selection in SELECTIONS
         }
-        evidence = {
-            selection: await evidence_of(signals, looked.comparison, choice, looked.answers)
-            for selection, choice in choices.items()
-        }
+        evidence, known = dict[int, Evidence](), dict[tuple[str, int], float]()
         for name, selection in ways:
             choice = choices[selection]
-            found = get_signal(effective_signal(name, choice)).score(evidence[selection]).reliability
-            scores.append(np.nan if found is None else found)
+            if choice.index not in evidence:
+                evidence[choice.index] = await evidence_of(signals, looked.comparison, choice, looked.answers)
+            signal = effective_signal(name, choice)
+            if (signal, choice.index) not in known:
+                found = get_signal(signal).score(evidence[choice.index]).reliability
+                known[signal, choice.index] = np.nan if found is None else found
+            scores.append(known[signal, choice.index])
             chosen.append(looked.places[choice.index])
         return scores, chosen
 

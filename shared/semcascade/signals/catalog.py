@@ -9,7 +9,7 @@ from semcascade.errors import ConfigError
 from semcascade.registry import Registry
 from semcascade.signals.base import Evidence, FloatArray, Signal
 
-__all__ = ["SignalFunction", "get_signal", "register_signal", "signals"]
+__all__ = ["SignalFunction", "comes_along", "get_signal", "register_signal", "signals"]
 
 SignalFunction: TypeAlias = Callable[[FloatArray], float | None]
 """n×n matrix of similarities → reliability in [0, 1], higher = more reliable; None where undefined."""
@@ -67,6 +67,11 @@ def get_signal(name: str) -> Signal:
 def signals() -> dict[str, Signal]:
     """Return every known signal by its name."""
     return {name: get_signal(name) for name in _SIGNALS.names()}
+
+
+def comes_along(name: str) -> bool:
+    """Say whether the signal of this name is the library's own."""
+    return _SIGNALS.comes_along(name)
 
 
 def register_signal(signal: Signal | SignalFunction, name: str | None = None) -> None:

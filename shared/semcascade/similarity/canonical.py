@@ -40,6 +40,7 @@ _OFFERED = re.compile(r"(?:^|\s)\(?([A-J])[).:]\s+(.+?)(?=\s+\(?[A-J][).:]\s|\n|
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _WORD = re.compile(r"[^\W\d_]+")
 _SET_OFF = re.compile(r"[*_\"']*\s*(?:[,.;:!—–。、]|-\s|\n|$)")
+_STRAY_POINT = re.compile(r"(?<!\d)\.|\.(?!\d)")
 _KEPT = frozenset("#+%&@$€£°=<>*^~|")
 
 
@@ -178,19 +179,20 @@ def _option(plain: str, offered: Mapping[str, str] | None) -> str | None:
 
 def _words(folded: str) -> str:
     """Drop punctuation and, outside of brackets, articles; what is nothing else stays as it is."""
-    text = _GROUPED.sub("", folded)
-    kept = []
-    for position, character in enumerate(text):
-        category = unicodedata.category(character)
-        if category[0] not in "PZC" or character in _KEPT or (character == "." and _in_number(text, position)):
-            kept.append(character)
-        elif character != "'":
-            kept.append(" ")
-    words = "".join(kept).split()
+    words = _STRAY_POINT.sub(" ", _GROUPED.sub("", folded)).translate(_PLAIN).split()
     listed = folded[:1] in {"[", "(", "{", "<"}
     without = [word for word in words if listed or word not in _ARTICLES]
     return " ".join(without or words) or " ".join(folded.split())
 
 
-def _in_number(text: str, position: int) -> bool:
-    return text[position - 1 : position].isdigit() and text[position + 1 : position + 2].isdigit()
+class _Plain(dict[int, int | str | None]):
+    """What becomes of each character, found out when it is met."""
+
+    def __missing__(self, code: int) -> int | str | None:
+        character = chr(code)
+        kept = unicodedata.category(character)[0] not in "PZC" or character in _KEPT
+        self[code] = found = code if kept else None if character == "'" else " "
+        return found
+
+
+_PLAIN = _Plain({ord("."): "."})  # of points, only those within numbers are left

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import warnings
@@ -152,6 +153,7 @@ def parse_python(text: str) -> ast.Module | None:
             return None
 
 
+@functools.lru_cache(maxsize=16)  # one answer is looked at from several sides
 def final_answer(text: str) -> str | None:
     r"""Return the answer that a worked solution states at its end, as written; None where it states none.
 

@@ -6,7 +6,9 @@ leniently as they do: a number may be written as a text, and a field that nobody
 
 from __future__ import annotations
 
+import functools
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -64,21 +66,32 @@ def _breach(value: Any, schema: Any) -> str | None:
     """Return how a value breaks a schema; a schema that is none itself, or that points elsewhere, is not held to."""
     if not isinstance(schema, Mapping) or not schema:
         return None
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-    from referencing import Registry
     from referencing.exceptions import Unresolvable
 
     try:
-        Draft202012Validator.check_schema(schema)
-        errors = Draft202012Validator(schema, registry=Registry()).iter_errors(value)
+        validator = _validator(json.dumps(schema))
+        errors = () if validator is None else validator.iter_errors(value)
         error = next(itertools.filterfalse(_harmless, errors), None)
-    except (SchemaError, Unresolvable, RecursionError):
+    except (TypeError, Unresolvable, RecursionError):
         return None
     if error is None:
         return None
     where = error.json_path if len(error.json_path) <= _LONGEST_PATH else f"{error.json_path[:_LONGEST_PATH]}…"
     return f"at {where} it breaks the schema's {error.validator!r}"
+
+
+@functools.lru_cache(maxsize=16)  # every answer to a query is held to the same schema
+def _validator(schema: str) -> Any:
+    """Return what holds values to a schema, or None where it is no schema."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+    from referencing import Registry
+
+    try:
+        Draft202012Validator.check_schema(found := json.loads(schema))
+    except (SchemaError, RecursionError):
+        return None
+    return Draft202012Validator(found, registry=Registry())
 
 
 def _harmless(error: Any) -> bool:

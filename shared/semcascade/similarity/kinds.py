@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from enum import StrEnum
 
@@ -85,6 +86,7 @@ def is_definite(answer: Candidate, kind: Kind) -> bool:
     return kind is Kind.LONG and final_answer(without_thoughts(answer.text)) is not None
 
 
+@functools.lru_cache(maxsize=16)  # one answer is looked at from several sides
 def _classify_text(text: str) -> Kind:
     if not any(_shows(character) for character in text) or _NOTHING_FENCED.fullmatch(text):
         return Kind.EMPTY

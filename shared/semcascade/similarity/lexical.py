@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -74,19 +75,24 @@ class ChrF(TextSimilarity):
         >>> ChrF().matrix(["abc", "abd"]).round(3).tolist()
         [[1.0, 0.389], [0.389, 1.0]]
         """
-        shared, sizes = _shared_ngrams(["".join(text.split()) for text in texts])
-        totals = np.maximum(sizes[None, :] - np.arange(_ORDERS)[:, None], 0)
-        both = (totals[:, :, None] > 0) & (totals[:, None, :] > 0)
-        shares = np.divide(shared, totals[:, :, None], out=np.zeros(shared.shape), where=both).sum(axis=0)
-        orders = both.sum(axis=0)
-        precision = np.divide(shares, orders, out=np.zeros_like(shares), where=orders > 0)
-        recall = precision.T
-        weight = 4.0 * precision + recall
-        forward = np.divide(5.0 * precision * recall, weight, out=np.zeros_like(weight), where=weight > 0)
-        return _settled((forward + forward.T) / 2, texts)
+        return _chrf(tuple(texts)).copy()
 
 
 _ORDERS = 6
+
+
+@functools.lru_cache(maxsize=2)  # the same answers are compared for their agreement and for what a policy is shown
+def _chrf(texts: tuple[str, ...]) -> FloatArray:
+    shared, sizes = _shared_ngrams(["".join(text.split()) for text in texts])
+    totals = np.maximum(sizes[None, :] - np.arange(_ORDERS)[:, None], 0)
+    both = (totals[:, :, None] > 0) & (totals[:, None, :] > 0)
+    shares = np.divide(shared, totals[:, :, None], out=np.zeros(shared.shape), where=both).sum(axis=0)
+    orders = both.sum(axis=0)
+    precision = np.divide(shares, orders, out=np.zeros_like(shares), where=orders > 0)
+    recall = precision.T
+    weight = 4.0 * precision + recall
+    forward = np.divide(5.0 * precision * recall, weight, out=np.zeros_like(weight), where=weight > 0)
+    return _settled((forward + forward.T) / 2, texts)
 
 
 def _shared_ngrams(texts: Sequence[str]) -> tuple[FloatArray, npt.NDArray[np.int64]]:

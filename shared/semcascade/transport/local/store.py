@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from semcascade.errors import LocalModelError
+from semcascade.memory import cache_directory
 from semcascade.transport.local.catalogue import LocalModel
 
 __all__ = [
@@ -31,18 +32,6 @@ __all__ = [
 
 _LOCK_POLL_S = 0.2
 _SPARE_BYTES = 50_000_000
-
-
-def cache_directory() -> Path:
-    """Return where semcascade keeps what it fetched: SEMCASCADE_CACHE, else the platform's place for caches."""
-    override = os.environ.get("SEMCASCADE_CACHE")
-    if override:
-        return Path(override).expanduser().absolute()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "semcascade" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "semcascade"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "semcascade"
 
 
 def weights_path(model: LocalModel) -> Path:
