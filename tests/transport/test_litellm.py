@@ -1,5 +1,7 @@
 """The default transport, for real: LiteLLM against a service on the loopback."""
 
+import json
+
 import pytest
 
 from semcascade import Cascade, CascadeError, Result, ToolCall, Usage
@@ -189,6 +191,17 @@ def test_counts_that_cannot_be_are_unknown(server):
     decision = cascade(server).complete(QUESTION).decision
     assert decision.tiers[0].candidates[1].usage is None
     assert decision.cost is None
+
+
+def test_a_stream_holds_the_first_choice_only(server):
+    chunks = [
+        {"id": "x", "object": "chat.completion.chunk", "model": "t", "created": 1, "choices": [
+            {"index": index, "delta": {"content": text}, "finish_reason": reason}]}
+        for index, text, reason in [(0, "Tok", None), (1, "Kyoto", None), (0, "yo", "stop")]
+    ]  # fmt: skip
+    events = [f"data: {json.dumps(one)}\n\n".encode() for one in chunks]
+    server.fail("t", Verbatim([*events, b"data: [DONE]\n\n"]))
+    assert list(cascade(server).stream(QUESTION, member="openai/t"))[-1].text == "Tokyo"
 
 
 @pytest.mark.parametrize("fault", [Status(500), Reset(), Malformed()], ids=str)

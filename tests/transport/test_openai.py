@@ -118,6 +118,12 @@ def test_a_service_that_does_not_stream_is_understood(server, transport):
     assert (answer.text, answer.tool_calls, answer.usage) == ("Tokyo", (ToolCall("f", "{}", "c"),), Usage(3, 4))
 
 
+def test_chunks_may_say_nothing_and_arguments_may_be_an_object(server, transport):
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": {"a": 1}}}
+    server.fail("a", Verbatim([sse(None, chunk({"tool_calls": [call]}), None, chunk({}, finish_reason="tool_calls"))]))
+    assert streamed(transport, member(server)).tool_calls == (ToolCall("f", '{"a": 1}', "c"),)
+
+
 def piece(index: int | None, ident: str | None, name: str | None, arguments: str) -> dict[str, Any]:
     call = {"index": index, "id": ident, "function": {"name": name, "arguments": arguments}}
     return chunk({"tool_calls": [{key: value for key, value in call.items() if value is not None}]})

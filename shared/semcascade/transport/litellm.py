@@ -160,7 +160,7 @@ class LiteLLMTransport(TabledTransport):
     def _delta(self, member: Member, chunk: Any, calls: OpenCalls, *, told: bool) -> Delta:
         usage = _usage(getattr(chunk, "usage", None)) if told else None
         cost = self._cost(member, chunk, usage) if usage else None
-        choice = chunk.choices[0] if chunk.choices else None
+        choice = next((choice for choice in chunk.choices or () if not choice.index), None)
         if choice is None:
             return Delta(usage=usage, cost=cost, model=getattr(chunk, "model", None))
         return Delta(

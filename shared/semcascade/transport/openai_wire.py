@@ -178,6 +178,8 @@ class StreamReader:
             ValueError: If it is no chunk.
         """
         refuse_error(chunk)
+        if chunk is None:
+            return
         if not isinstance(chunk, Mapping):
             raise ValueError(f"a chunk of the stream is a {type(chunk).__name__}")  # noqa: TRY004 - data, not code
         self.model = chunk.get("model") or self.model
@@ -256,17 +258,18 @@ def _reasoning(message: Mapping[str, Any]) -> tuple[str, str]:
 
 def _call(call: Mapping[str, Any]) -> ToolCall:
     function = call["function"]
-    arguments = function.get("arguments") or "{}"
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    return ToolCall(function.get("name") or "", arguments, call.get("id") or "")
+    return ToolCall(function.get("name") or "", _arguments(function) or "{}", call.get("id") or "")
 
 
 def _piece(calls: OpenCalls, call: Mapping[str, Any]) -> ToolCallDelta | None:
     function = call.get("function") or {}
-    return calls.piece(
-        call.get("index"), call.get("id") or "", function.get("name") or "", function.get("arguments") or ""
-    )
+    return calls.piece(call.get("index"), call.get("id") or "", function.get("name") or "", _arguments(function))
+
+
+def _arguments(function: Mapping[str, Any]) -> str:
+    """Return a call's arguments, or a piece of them, as a text; some services write them as an object."""
+    arguments = function.get("arguments") or ""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
 def _finish_reason(reason: str, *, called: bool) -> str:
