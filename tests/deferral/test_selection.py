@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from semcascade.deferral.selection import choose, effective_signal, outvoted_by, priority_order
 
 
-def pick(selection, centrality, *, order=None, usable=None, second=None, definite=()):
+def pick(selection, centrality, *, order=None, usable=None, second=None, definite=(), backing=0):
     n = len(centrality)
     return choose(
         selection,
         np.array(centrality),
         order=order or list(range(n)),
         usable=usable or [True] * n,
-        definite=lambda index: index in definite,
+        margin=lambda index: outvoted_by(n, definite=index in definite, backers=backing),
         second=None if second is None else np.array(second),
     )
 
@@ -75,10 +75,16 @@ def shares(*votes):
 )
 def test_most_votes_win_where_the_primary_is_definite_and_a_clear_lead_elsewhere(votes, definite, free):
     centrality = shares(*votes)
-    assert pick("auto", centrality, definite={0}).index == definite
+    assert pick("auto", centrality, definite={0}, backing=votes.count("a") - 1).index == definite
     assert pick("auto", centrality).index == free
     # What the others are does not matter.
     assert pick("auto", centrality, definite=range(1, len(votes))).index == free
+
+
+def test_an_answer_that_half_of_the_others_give_too_is_outvoted_by_a_clear_lead_only():
+    assert pick("auto", [0.5, 0.8, 0.6, 0.6, 0.6], definite={0}, backing=1).index == 1
+    assert pick("auto", [0.5, 0.8, 0.6, 0.6, 0.6], definite={0}, backing=2).index == 0
+    assert pick("auto", [0.5, 0.95, 0.6, 0.6, 0.6], definite={0}, backing=2).index == 1
 
 
 def test_less_than_most_of_a_vote_outvotes_no_definite_answer():
@@ -97,7 +103,7 @@ def test_whether_an_answer_is_definite_is_asked_where_it_matters_only():
 
     for centrality, index in (([0.0, 0.5, 0.5], 1), ([0.3, 0.5, 0.6], 0), ([0.9, 0.1, 0.1, 0.1, 0.1], 0)):
         n = len(centrality)
-        choice = choose("auto", np.array(centrality), order=range(n), usable=[True] * n, definite=never)
+        choice = choose("auto", np.array(centrality), order=range(n), usable=[True] * n, margin=never)
         assert choice.index == index
 
 

@@ -146,8 +146,7 @@ class Together(Slow):
 def test_samples_that_come_together_are_cut_short_together_and_their_prompt_charged_once():
     transport = Together({"a": answer("Tokyo"), "t": "x"}, "b")
     members = [{"model": "a", "samples": 4, **PRICES}, {"model": "b", "samples": 2, **PRICES}]
-    given = {"threshold": 0.5, "timeout": 30, "early_exit": "verdict"}
-    with Cascade(ensemble=members, target="t", transport=transport, **given) as c:
+    with Cascade(ensemble=members, target="t", transport=transport, threshold=0.5, timeout=30) as c:
         decision = c.complete("?").decision
     first, second = decision.tiers[0].candidates[4:]
     assert transport.cancelled == ["b"]

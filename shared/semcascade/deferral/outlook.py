@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from semcascade.config import Selection
-from semcascade.deferral.selection import outvoted_by
+from semcascade.deferral.selection import backers, outvoted_by
 from semcascade.signals.base import Signal
 from semcascade.signals.bounds import UNDEFINED, Partial, bounds
 
@@ -105,15 +105,15 @@ def _auto(view: _View, signal: Signal, primary: Signal) -> tuple[float, float]:
     unfit = view.eligible.others_may_not_be
     for arrived in range(view.partial.missing + 1):
         low, high = bounds(signal, view.partial, arrived=arrived)
-        margin = view.margin(first, arrived)
-        low = view.least_centrality(arrived) - margin if low >= 0 else UNDEFINED
+        least, most = view.margins(first, arrived)
+        low = view.least_centrality(arrived) - most if low >= 0 else UNDEFINED
         if first is None:
             lows.append(UNDEFINED if low == UNDEFINED else max(0.0, low))
             highs.append(high)
             continue
         own_low, own_high = bounds(primary, view.choosing(first), arrived=arrived)
         lows.append(UNDEFINED if low == UNDEFINED else max(own_low, low))
-        outvoted = view.greatest_lead(first, arrived) > margin - MARGIN
+        outvoted = view.greatest_lead(first, arrived) > least - MARGIN
         highs.append(high if outvoted or unfit else own_high)
     return min(lows), max(highs)
 
@@ -139,11 +139,12 @@ class _View:
         if selection == "auto":
             if first is None:
                 return None
-            if all(self.greatest_lead(first, arrived) <= self.margin(first, arrived) - MARGIN for arrived in numbers):
+            margins = [self.margins(first, arrived) for arrived in numbers]
+            if all(self.greatest_lead(first, arrived) <= margins[arrived][0] - MARGIN for arrived in numbers):
                 return first
             central = self._surely_central()
             outvotes = central is not None and all(
-                -self._lead(first, central, arrived) > self.margin(first, arrived) + MARGIN for arrived in numbers
+                -self._lead(first, central, arrived) > margins[arrived][1] + MARGIN for arrived in numbers
             )
             return central if outvotes else None
         return self._surely_central()
@@ -154,10 +155,15 @@ class _View:
             return self.partial
         return replace(self.partial, evidence=replace(self.partial.evidence, chosen=index))
 
-    def margin(self, first: int | None, arrived: int) -> float:
-        """By how much the primary answer must be led over to be outvoted; at most, where it is not there yet."""
-        definite = first is not None and any(self.eligible.definite[first : first + 1])
-        return outvoted_by(self.partial.n + arrived, definite=definite)
+    def margins(self, first: int | None, arrived: int) -> tuple[float, float]:
+        """By how much the primary answer must be led over to be outvoted, at least and at most."""
+        n = self.partial.n + arrived
+        if first is None:
+            return outvoted_by(n, definite=True), outvoted_by(n, definite=False)
+        definite = any(self.eligible.definite[first : first + 1])
+        sure = backers(self.partial.evidence.matrix, first)
+        least, most = (outvoted_by(n, definite=definite, backers=count) for count in (sure, sure + arrived))
+        return least, most
 
     def greatest_lead(self, over: int, arrived: int) -> float:
         """The most by which any other answer, there or missing, can be more central than this one."""

@@ -4,7 +4,8 @@
 returns the primary member's answer, and agreement WITH it decides. `auto` returns the primary member's answer too,
 unless the others outvote it: another answer is more central by a margin. Where the primary's answer is a tool call,
 JSON, a number, a few words, or states a final answer, the margin is worth most of one vote, so that of such answers
-the one that most members give is returned, near-ties going to the primary. On free text the most central answer is on
+the one that most members give is returned, near-ties going to the primary; unless half of the others say the very same
+as the primary. On free text the most central answer is on
 average worse than the best member's, so there it takes a clear margin, however many vote.
 """
 
@@ -17,14 +18,14 @@ from typing import Literal
 from semcascade.config import Selection
 from semcascade.signals.base import FloatArray
 
-__all__ = ["OUTVOTED", "Choice", "choose", "effective_signal", "outvoted_by", "priority_order"]
+__all__ = ["OUTVOTED", "Choice", "backers", "choose", "effective_signal", "outvoted_by", "priority_order"]
 
 OUTVOTED = 0.4
 """By how much an answer's centrality must exceed the primary's to be returned instead, at most. Among three, two
 answers that are the same and unlike the primary's lead by 0.5."""
 
 MOST_OF_A_VOTE = 0.8
-"""By how many answers like it another must lead over a primary's answer that is definite."""
+"""By how many votes an answer must lead over a primary's that is definite."""
 
 TIE = 1e-9
 
@@ -50,7 +51,7 @@ def choose(
     *,
     order: Sequence[int],
     usable: Sequence[bool],
-    definite: Callable[[int], bool],
+    margin: Callable[[int], float],
     second: FloatArray | None = None,
 ) -> Choice:
     """Choose among answers.
@@ -60,7 +61,8 @@ def choose(
         centrality: Mean similarity of each answer with the others, shape (n,).
         order: Indices of the answers, the highest priority first.
         usable: Which answers say anything (are not empty, cut off, or refusals), in the form that was asked for.
-        definite: Says of the answer at an index whether it is definite, and no free text; asked where it matters.
+        margin: Says of the answer at an index by how much it must be led over to be outvoted (see `outvoted_by`);
+            asked where it matters.
         second: Centrality by a second similarity, to break ties.
     """
     ranked = [index for index in order if usable[index]] or list(order)
@@ -74,18 +76,31 @@ def choose(
     lead = max(values[index] for index in ranked) - values[first]
     if lead <= TIE:
         return _central(first, values)
-    if lead > OUTVOTED or (lead > outvoted_by(n, definite=True) and definite(first)):
+    if lead > OUTVOTED or (lead * (n - 1) > MOST_OF_A_VOTE and lead > margin(first)):
         return _central(_most_central(ranked, values, finer), values)
     return _primary(first, order)
 
 
-def outvoted_by(n: int, *, definite: bool) -> float:
+def outvoted_by(n: int, *, definite: bool, backers: int = 0) -> float:
     """Return by how much an answer's centrality must exceed the primary's, of n answers, to be returned instead.
+
+    Args:
+        n: How many answers there are.
+        definite: Whether the primary's is definite, and no free text.
+        backers: How many others say the very same.
 
     >>> [outvoted_by(n, definite=True) for n in (3, 5)], outvoted_by(5, definite=False)
     ([0.4, 0.2], 0.4)
+    >>> outvoted_by(5, definite=True, backers=2)
+    0.4
     """
-    return min(OUTVOTED, MOST_OF_A_VOTE / (n - 1)) if definite and n > 1 else OUTVOTED
+    narrow = definite and 2 * backers < n - 1
+    return min(OUTVOTED, MOST_OF_A_VOTE / (n - 1)) if narrow else OUTVOTED
+
+
+def backers(matrix: FloatArray, index: int) -> int:
+    """Return how many other answers say the very same as one of them."""
+    return int((matrix[index] >= 1 - TIE).sum()) - 1
 
 
 def _most_central(ranked: Sequence[int], centrality: Sequence[float], second: Sequence[float] | None) -> int:

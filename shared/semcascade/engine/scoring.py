@@ -13,7 +13,7 @@ from semcascade.decision import one_line, total_cost
 from semcascade.deferral.judging import Judgement, decide, judge
 from semcascade.deferral.policy import TierPolicy
 from semcascade.deferral.rules import Rule, Verdict, rule_for
-from semcascade.deferral.selection import Choice, choose, effective_signal, priority_order
+from semcascade.deferral.selection import Choice, backers, choose, effective_signal, outvoted_by, priority_order
 from semcascade.engine.observing import aobserve
 from semcascade.errors import ConfigError, MalformedReplyError, MemberError, MemberTimeoutError
 from semcascade.memory import Memory
@@ -208,12 +208,17 @@ class TierScorer:
         selection: Selection | None = None,
     ) -> Choice:
         """Choose one of the tier's own answers, by its own way unless another is given."""
+
+        def margin(index: int) -> float:
+            definite = is_definite(own[index], comparison.kinds[index])
+            return outvoted_by(len(own), definite=definite, backers=backers(comparison.matrix, index))
+
         return choose(
             (selection or self.selection) if len(own) == len(agreement) else "primary",
             agreement,
             order=priority_order([self._priority[answer.member] for answer in own]),
             usable=usable,
-            definite=lambda index: is_definite(own[index], comparison.kinds[index]),
+            margin=margin,
             second=None if comparison.tiebreak is None else centrality(comparison.tiebreak),
         )
 
