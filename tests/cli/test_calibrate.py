@@ -63,7 +63,7 @@ def test_rows_without_scores_are_held_against_the_targets_answers(run, tmp_path)
     done = run("calibrate", path, *SYSTEMS, "--escalation-rate", "0.34", "--out", out)
     assert done.code == 0, done.err
     assert "has no scores" in done.err
-    assert load_policy(out).data.quality == "likeness to the target"
+    assert load_policy(out).data.likeness
     assert load_policy(out).tiers[0].reference.acceptance_rate == pytest.approx(2 / 3, abs=0.02)
 
 

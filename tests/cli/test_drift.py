@@ -130,6 +130,66 @@ def test_a_promise_in_scores_is_held_against_scores(shell, logged, policy, tmp_p
     assert (done.code, done.json["loss"]["mean"], done.json["loss_verdict"]) == (0, 0.0, "kept")
 
 
+def asked(number):
+    """What members say to a question: to every third, each something else; to every ninth, so does the second tier."""
+    hard, harder = number % 3 == 0, number % 9 == 0
+    told = {"a": "x" if hard else "4", "b": "y" if hard else "4"}
+    return told | {"c": "z" if harder else "4", "d": "q" if harder else "4", "t": "4"}
+
+
+TWO = ("--ensemble", "a,b", "--target", "t")
+THREE = ("--tier", "a,b", "--tier", "c,d", "--tier", "t")
+
+
+@pytest.mark.parametrize(
+    "goal, tiers",
+    [
+        (("--max-loss", "0.2", "--claim", "selective"), TWO),
+        (("--max-loss", "0.2", "--claim", "regret"), TWO),
+        (("--max-loss", "0.2", "--claim", "joint", "--confidence", "0"), TWO),
+        (("--max-loss", "0.2", "--claim", "graded"), THREE),
+        (("--max-cost", "0.6"), TWO),
+        (("--escalation-rate", "0.34"), THREE),
+    ],
+    ids=" ".join,
+)
+def test_what_calibrate_writes_is_all_that_drift_needs(shell, tmp_path, goal, tiers):
+    lines = ({"id": str(number), "input": f"{number}?", "outputs": asked(number)} for number in range(180))
+    data, path, log = (tmp_path / name for name in ("rows.jsonl", "policy.json", "log.jsonl"))
+    data.write_bytes(b"".join(map(json_line, lines)))
+    done = shell("calibrate", str(data), *tiers, *goal, "--out", str(path))
+    assert done.code == 0, done.err
+    policy = load_policy(path)
+    assert policy.data.likeness
+    certificates = [tier.certificate for tier in policy.tiers]
+    assert all(found and found.certified for found in certificates) == (goal[0] == "--max-loss")
+    settings = {"target": "t", "policy": str(path), "log": {"path": log, "shadow": 1.0}}
+    script = {
+        name: lambda request, name=name: asked(int(request.messages[0]["content"][:-1]))[name] for name in "abcdt"
+    }
+
+    def produce(numbers):
+        members = [{"members": tier.members} for tier in policy.tiers]
+        with Cascade(tiers=[*members, {"members": ["t"]}], **{**settings, "target": None},
+                     transport=ScriptedTransport(script)) as cascade:  # fmt: skip
+            for number in numbers:
+                cascade.complete(f"{number}?")
+
+    produce(range(1000, 1180))
+    found = shell("drift", str(log), "--policy", str(path), "--json")
+    assert (found.code, found.json["verdict"]) == (0, "stable"), found.json["reasons"]
+    first, *later = found.json["tiers"]
+    assert first["verdict"] == "stable"
+    assert all(tier["verdict"] in ("stable", "too few") for tier in later)
+    for tier, before in zip(policy.tiers[1:], policy.tiers, strict=False):
+        assert tier.reference.rows == round(before.reference.rows * (1 - before.reference.acceptance_rate))
+    assert found.json["loss"]["audits"] > 50
+    assert found.json["loss_verdict"] == ("kept" if goal[0] == "--max-loss" else "unknown")
+    produce(range(2001, 2601, 3 if policy.tiers[0].threshold else 1))
+    shifted = shell("drift", str(log), "--policy", str(path), "--json")
+    assert shifted.code == 3, "none of them is hard"
+
+
 def test_without_a_policy_there_is_nothing_to_drift_from():
     with pytest.raises(ConfigError, match="this cascade has none"):
         Cascade(ensemble=["a", "b"], target="t", transport=ScriptedTransport({"*": "x"})).drift()

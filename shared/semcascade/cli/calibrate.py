@@ -92,7 +92,7 @@ def calibrate(
     )
     settings = cascade_of(data, policy=None, **options)
     with terminal.waiting(f"fitting to {data.name}"):
-        rows, quality = _scored(data, options["target"])
+        rows, quality = _scored(data, settings)
         fit = asyncio.run(
             fit_policy(
                 rows,
@@ -110,20 +110,20 @@ def calibrate(
     terminal.note(f"written to {out}; use it by policy = {str(out)!r}, or --policy {out}")
 
 
-def _scored(data: Path, target: str | None) -> tuple[Iterable[Row], str]:
+def _scored(data: Path, settings: dict[str, Any]) -> tuple[Iterable[Row], str]:
     """Return the rows, and where their scores come from: the file, else likeness to the target's own answers."""
+    from semcascade.config import CascadeConfig
     from semcascade.evaluation import read_rows, score_rows
-
-    rows = read_rows(data, skipped=tell_skipped(data))
-    first = list(islice(rows, 20))
-    if not first or any(row.scores or row.sample_scores for row in first):
-        return chain(first, rows), "scores"
     from semcascade.run_form import read_header
 
     header = read_header(data)
-    name = target or (header.tiers[-1][0] if header is not None else None)
+    rows = read_rows(data, skipped=tell_skipped(data))
+    first = list(islice(rows, 20))
+    if not first or any(row.scores or row.sample_scores for row in first):
+        return chain(first, rows), (header.quality if header else "") or "scores"
+    name = CascadeConfig.build(**settings).tiers[-1].members[0].name
     terminal.note(f"{data.name} has no scores: answers are good as far as they are like the target's own")
-    return score_rows(chain(first, rows), "target", target=name, skipped=tell_skipped(data)), "likeness to the target"
+    return score_rows(chain(first, rows), "target", target=name, skipped=tell_skipped(data)), "target"
 
 
 @click.command()

@@ -16,6 +16,7 @@ from semcascade import __version__
 from semcascade.config import CascadeConfig
 from semcascade.deferral.calibrators import calibrate
 from semcascade.deferral.policy import BINS, Fingerprint, Policy, Reference, TierPolicy
+from semcascade.deferral.rules import TIE
 from semcascade.errors import ConfigError, InputError
 from semcascade.evaluation.curve import FloatArray, Outcome
 from semcascade.evaluation.goals import Goal
@@ -175,7 +176,7 @@ def fit_rows(
             "semcascade_policy": 1,
             "library": __version__,
             "target": table.tiers[-1][0],
-            "tiers": tiers,
+            "tiers": _with_references(tiers, judged),
             "data": Fingerprint(rows=len(table), digest=table.digest, quality=quality),
             "notes": [f"fitted for {goal}"],
         }
@@ -242,24 +243,26 @@ def _tier_policy(
         cost=round(cost, 6),
         notes=[*_said(best), *settled.notes, *([] if found is None else [f"calibrator: {found[1]}"])],
     )
-    policy = policy.model_copy(update=best.recipe.fields)
-    return with_reference(policy, rows)
+    return policy.model_copy(update=best.recipe.fields)
 
 
-def with_reference(policy: TierPolicy, rows: TierRows) -> TierPolicy:
-    """Return the policy with a reference of how it scores these rows."""
-    known = np.isfinite(rows.scores)
-    threshold = np.inf if policy.threshold is None else policy.threshold
-    taken = known & (rows.scores >= threshold - 1e-9)
-    histogram = np.histogram(rows.scores[known], bins=BINS, range=(0.0, 1.0))[0]
-    lost = np.where(taken, rows.target - rows.accepted, 0.0)
-    reference = Reference(
-        rows=len(rows.scores),
-        acceptance_rate=round(float(taken.mean()), 6),
-        histogram=[int(count) for count in histogram],
-        loss=round(float(lost.mean()), 6),
-    )
-    return policy.model_copy(update={"reference": reference})
+def _with_references(tiers: Sequence[TierPolicy], judged: Sequence[TierRows]) -> list[TierPolicy]:
+    """Return the policies with a reference each: how it scores the rows that the tiers before it defer."""
+    found, reaching = list[TierPolicy](), np.ones(len(judged[0].scores), dtype=bool)
+    for tier, rows in zip(tiers, judged, strict=True):
+        threshold = np.inf if tier.threshold is None else tier.threshold
+        taken = reaching & (np.nan_to_num(rows.scores, nan=-1.0) >= threshold - TIE)
+        scores, count = rows.scores[reaching], int(reaching.sum())
+        histogram = np.histogram(scores[np.isfinite(scores)], bins=BINS, range=(0.0, 1.0))[0]
+        reference = Reference(
+            rows=count,
+            acceptance_rate=round(float(taken.sum()) / max(1, count), 6),
+            histogram=[int(number) for number in histogram],
+            loss=round(float((rows.target - rows.accepted)[taken].sum()) / max(1, count), 6),
+        )
+        found.append(tier.model_copy(update={"reference": reference}))
+        reaching &= ~taken
+    return found
 
 
 def _said(best: Trial) -> list[str]:
