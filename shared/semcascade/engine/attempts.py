@@ -88,7 +88,7 @@ class Patience:
 
     def need(self, transport: Transport, member: Member, request: Request, answers: int = 1) -> Spend:
         """Return the most that one attempt may take; nothing but the call where nobody reckons."""
-        return most(transport, member, request, answers=answers) if self.guard.reckons else Spend.of()
+        return most(transport, member, request, answers=answers) if self.guard.reckons else Spend(1)
 
     def waits(self, pause: float) -> bool:
         """Say whether a pause is worth it: within the deadline, and no longer than an attempt or our own pauses take.

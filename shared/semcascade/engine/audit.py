@@ -30,14 +30,15 @@ class MemberSpend:
     cost: float = 0.0
     unpriced: int = 0
 
-    def __add__(self, other: MemberSpend) -> MemberSpend:
+    def plus(self, calls: int, cost: float | None, tokens: int = 0, failures: int = 0) -> MemberSpend:
+        """Return it with one more answer, or one more query's scoring, of known or unknown cost."""
         return MemberSpend(
             self.name,
-            self.calls + other.calls,
-            self.failures + other.failures,
-            self.tokens + other.tokens,
-            self.cost + other.cost,
-            self.unpriced + other.unpriced,
+            self.calls + calls,
+            self.failures + failures,
+            self.tokens + tokens,
+            self.cost + (cost or 0.0),
+            self.unpriced + (cost is None),
         )
 
     def __str__(self) -> str:

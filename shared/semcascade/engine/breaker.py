@@ -72,6 +72,8 @@ class Circuit:
 
     def refusal(self) -> CircuitOpenError | None:
         """Return why the member is not asked now, or None where it may be."""
+        if self._probe_at is None:
+            return None
         with self._lock:
             return self._refusal()
 

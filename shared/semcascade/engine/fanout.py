@@ -127,16 +127,17 @@ class FanOut:
                 continue
             slot.candidate = self._left(slot, LEFT, None) if slot.task.cancelled() else _outcome(slot)
             if slot.candidate.ok:
-                self._inquiry.plan.latencies.note(slot.member, slot.candidate.latency_s)
+                self._inquiry.note_latency(slot.member, slot.candidate.latency_s)
 
     # --- when it is enough
 
     async def _is_settled(self) -> bool:
         """Whether the decision, and the answer where one is returned, is sure whatever may still come."""
-        config = self._inquiry.config
+        config, there = self._inquiry.config, len(self._answered())
+        if there < self._scorer.quorum:
+            return False
         slots = [(slot.member, slot.answer) for slot in self._slots if slot.candidate is None or slot.answer]
-        there = len(self._answered())
-        if there < self._scorer.quorum or not may_settle(self._scorer, there, len(slots) - there):
+        if not may_settle(self._scorer, there, len(slots) - there):
             return False
         try:
             foreseen = await foresee(self._scorer, Query.of(self._inquiry.request), slots)
@@ -200,7 +201,7 @@ class FanOut:
         now = time.monotonic()
         slow = [s for s in self._pending() if (limit := self._limit(s)) is not None and now - s.asked_at >= limit]
         for slot in slow:  # noted as it is cut: left out, the quantile would creep down
-            self._inquiry.plan.latencies.note(slot.member, now - slot.asked_at)
+            self._inquiry.note_latency(slot.member, now - slot.asked_at)
         self._cut(slow, f"dropped: it took longer than {self._share:.0%} of its latest answers")
 
     def _cut(self, slots: Sequence[Slot], why: str) -> None:

@@ -163,6 +163,9 @@ class Guard:
 
         Yields None, or why there is no room.
         """
+        if not needs:
+            yield None
+            return
         got = self._budget.reserve(*(need for _, need in needs))
         if isinstance(got, Refusal):
             yield got

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from semcascade.decision import Decision, money
@@ -17,6 +17,9 @@ from semcascade.locks import ForkLock
 from semcascade.messages import Candidate
 
 __all__ = ["Ledger", "LedgerSummary"]
+
+_SCORING = "scoring"
+"""What audits call all that compared answers, as if it were a member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +116,19 @@ class _Sums:
     cost: float = 0.0
     alone: float = 0.0
     to_target: float = 0.0
-    spent: tuple[MemberSpend, ...] = ()
+    spent: Mapping[str, MemberSpend] = field(default_factory=dict)
 
-    def plus(self, decision: Decision) -> _Sums:
-        spent = {spend.name: spend for spend in self.spent}
-        for spend in _spends(decision):
-            spent[spend.name] = spent[spend.name] + spend if spend.name in spent else spend
-        cost, alone, to_target = decision.cost, decision.always_target_cost, decision.target_cost
+    def plus(self, decision: Decision, cost: float | None) -> _Sums:
+        spent, alone, to_target = _spent(self.spent, decision), decision.always_target_cost, decision.target_cost
         if cost is None or alone is None or to_target is None:
-            return dataclasses.replace(self, spent=tuple(spent.values()))
+            return dataclasses.replace(self, spent=spent)
         return _Sums(
             self.queries + 1,
             self.deferred + (not decision.accepted),
             self.cost + cost,
             self.alone + alone,
             self.to_target + to_target,
-            tuple(spent.values()),
+            spent,
         )
 
 
@@ -162,7 +162,7 @@ class Ledger:
                 compared_cost=was.compared_cost + (cost if cost is not None and compared else 0.0),
                 always_target_cost=was.always_target_cost + (alone if alone is not None and compared else 0.0),
             )
-            self._sums = summary, sums.plus(decision)
+            self._sums = summary, sums.plus(decision, cost)
             self._tiers = {**self._tiers, **_scored(self._tiers, decision)}
 
     def add_shadow(self, answer: Candidate, loss: float | None) -> None:
@@ -204,7 +204,7 @@ class Ledger:
         """Return whether the cascade has paid for itself so far, and what each member took."""
         summary, sums = self._sums
         if not sums.queries:
-            return Audit(left_out=summary.queries, spent=sums.spent)
+            return Audit(left_out=summary.queries, spent=tuple(sums.spent.values()))
         return Audit(
             queries=sums.queries,
             left_out=summary.queries - sums.queries,
@@ -212,20 +212,22 @@ class Ledger:
             cheap_cost=(sums.cost - sums.to_target) / sums.queries,
             target_cost=sums.alone / sums.queries,
             spared_cost=(sums.alone - sums.to_target) / sums.queries,
-            spent=sums.spent,
+            spent=tuple(sums.spent.values()),
         )
 
 
-def _spends(decision: Decision) -> Iterator[MemberSpend]:
+def _spent(before: Mapping[str, MemberSpend], decision: Decision) -> dict[str, MemberSpend]:
+    """Return what everyone has taken with one more query."""
+    spent = dict(before)
     for tier in decision.tiers:
         for candidate in tier.candidates:
-            tokens, cost = candidate.billed.input_tokens + candidate.billed.output_tokens, candidate.cost
-            yield MemberSpend(
-                candidate.member, candidate.attempts, _failed(candidate), tokens, cost or 0.0, int(cost is None)
-            )
+            own, billed = spent.get(candidate.member) or MemberSpend(candidate.member), candidate.billed
+            tokens = billed.input_tokens + billed.output_tokens
+            spent[candidate.member] = own.plus(candidate.attempts, candidate.cost, tokens, _failed(candidate))
         if tier.scoring_calls:
-            cost = tier.scoring_cost
-            yield MemberSpend("scoring", tier.scoring_calls, cost=cost or 0.0, unpriced=int(cost is None))
+            own = spent.get(_SCORING) or MemberSpend(_SCORING)
+            spent[_SCORING] = own.plus(tier.scoring_calls, tier.scoring_cost)
+    return spent
 
 
 def _failed(candidate: Candidate) -> int:

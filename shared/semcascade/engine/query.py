@@ -106,8 +106,13 @@ class Inquiry:
             return self.unready[id(member)]
         answer = await ask_hedged(self.transport(member), member, request, self.patience(member), tally=tally)
         if answer.ok:
-            self.plan.latencies.note(member, answer.latency_s)
+            self.note_latency(member, answer.latency_s)
         return answer
+
+    def note_latency(self, member: Member, seconds: float) -> None:
+        """Note how long an answer took, or how long it was waited for in vain, where anything hangs on that."""
+        if self.config.drop_slow is not None or isinstance(self.config.hedge_after, str):
+            self.plan.latencies.note(member, seconds)
 
     async def embed(self, member: Member, texts: Sequence[str]) -> Embeddings:
         """Ask a member for vectors, within the query's deadline."""

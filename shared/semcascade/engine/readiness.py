@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from semcascade.engine.attempts import Deadline, as_member_error, failed
 from semcascade.engine.loop import ENDING, EngineLoop, is_ending
 from semcascade.engine.query import Inquiry
 from semcascade.errors import DeadlineExceededError, SemcascadeError
+from semcascade.member import Member
 from semcascade.redaction import redact
 from semcascade.transport.base import Transport
 
@@ -26,16 +27,12 @@ async def make_ready(inquiry: Inquiry) -> None:
     """
     plan, only, deadline = inquiry.plan, inquiry.only, inquiry.deadline
     members = (*plan.config.members(), *plan.judges) if only is None else (only,)
-    slow = [member for member in members if _prepares(inquiry.transport(member))]
-    errors = await asyncio.gather(
-        *(_in_time(inquiry.transport(member).prepare(member), member.name, deadline) for member in slow)
-    )
-    EngineLoop.shared().end_before_litellm()  # which may have been imported just now
-    why = {id(member): error for member, error in zip(slow, errors, strict=True) if error is not None}
-    for member in members:
+    asked = [(member, inquiry.transport(member)) for member in members]
+    why = await _unprepared([(member, transport) for member, transport in asked if _prepares(transport)], deadline)
+    for member, transport in asked:
         error = why.get(id(member))
         if error is None:
-            inquiry.transport(member).check(member)
+            transport.check(member)
         elif member is inquiry.target and not (plan.config.fallback and only is None):
             raise error
         else:
@@ -46,6 +43,19 @@ async def make_ready(inquiry: Inquiry) -> None:
         error = await _in_time(scorer.prepare(), f"similarity {scorer.similarity.name}", deadline)
         if error is not None:
             raise error
+
+
+async def _unprepared(
+    members: Sequence[tuple[Member, Transport]], deadline: Deadline
+) -> dict[int, SemcascadeError | None]:
+    """Prepare members all at once; return by the identity of each why it failed, or None."""
+    if not members:
+        return {}
+    errors = await asyncio.gather(
+        *(_in_time(transport.prepare(member), member.name, deadline) for member, transport in members)
+    )
+    EngineLoop.shared().end_before_litellm()  # which may have been imported just now
+    return {id(member): error for (member, _), error in zip(members, errors, strict=True)}
 
 
 def _prepares(transport: Transport) -> bool:

@@ -34,8 +34,10 @@ def routed(plan: Plan, request: Request, only: Member | None = None) -> tuple[Pl
         InputError: If nobody can answer, or one cannot and `unsupported` is "raise".
     """
     wanted = needs(request)
+    if not wanted:
+        return plan, only
     members = plan.config.members() if only is None else (only,)
-    lacks = _lacks(plan, members, wanted) if wanted else {}
+    lacks = _lacks(plan, members, wanted)
     if not lacks:
         return plan, only
     unable = [member for member in members if id(member) in lacks]

@@ -66,8 +66,8 @@ class TierRun:
         except BaseException:
             self._keep(self._left(fan_out.candidates))
             raise
-        notes = (*record.notes, *fan_out.notes, *sampling_notes(tier, inquiry.request))
-        return self._keep(dataclasses.replace(record, notes=notes))
+        notes = (*fan_out.notes, *sampling_notes(tier, inquiry.request))
+        return self._keep(dataclasses.replace(record, notes=(*record.notes, *notes)) if notes else record)
 
     async def _judged(self, candidates: tuple[Candidate, ...]) -> TierRecord:
         answers = [candidate for candidate in candidates if candidate.ok]

@@ -140,10 +140,12 @@ def strip_markup(text: str) -> str:
     >>> strip_markup("**Paris**\u200b")
     'Paris'
     """
-    if not text.isascii():
+    if text.isascii():
+        text = text.replace("`", "'")
+    else:
         text = unicodedata.normalize("NFKC", raised(text.replace("⁄", "/"))).replace("⁄", "/")
-        text = "".join(character for character in text if unicodedata.category(character) != "Cf")
-    text = text.translate(_QUOTES).strip()
+        text = "".join(character for character in text if unicodedata.category(character) != "Cf").translate(_QUOTES)
+    text = text.strip()
     for _ in range(MAX_LAYERS):
         before = text
         text = _LINE_MARK.sub("", text).strip()
