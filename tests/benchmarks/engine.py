@@ -1,8 +1,8 @@
 """What the engine adds to a query, and what it saves: `python -m tests.benchmarks.engine [--queries N]`.
 
 Goals: a decision on 5 answers of no latency in 0.5 ms, 0.2 ms without scoring; three members by LiteLLM over the
-loopback in at most 1.10 times a bare `asyncio.gather` of three `litellm.acompletion`; memory flat over 100,000 queries;
-1000 queries at once without an error, in at most 200 MB above idle. Early exit and speculation are measured on the
+loopback in at most 1.10 times a bare `asyncio.gather` of three `litellm.acompletion`; and what
+`tests.benchmarks.crowds` says of many queries, which is run at the end. Early exit and speculation are measured on the
 latencies of a recorded set, `../shared/data/tool_bfcl.jsonl`: each answer comes through the real engine after its own
 recorded time, on a clock that leaps to whatever comes next, so that only the members' time counts.
 """
@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
-import resource
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from rich.console import Console
 
@@ -32,45 +30,19 @@ from semcascade.evaluation import Row, read_rows
 from semcascade.messages import Request, Usage
 from semcascade.similarity import Query
 from semcascade.transport.base import Delta, Transport
+from tests.benchmarks import crowds
+from tests.benchmarks.scripted import FIVE, QUESTION, instant
 from tests.benchmarks.timing import by_turns
 from tests.benchmarks.transports import service
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "tool_bfcl.jsonl"
-QUESTION = "What is the capital of France?"
-FIVE = (
-    "It is Paris, the capital of France.",
-    "Paris is the capital of France.",
-    "The capital of France is Paris.",
-    "Paris, France's capital.",
-    "The capital is Paris.",
-)
 CHEAP = ("gpt-3.5-turbo-0125", "claude-3-haiku-20240307", "open-mistral-nemo-2407")
 MORE = (*CHEAP, "claude-instant-1.2", "command-r-plus")
 TARGET = "claude-3-5-sonnet-20240620"
 AT_ONCE, TIMES = 20, 25
-MB = 2**20
+WHOLE, OWN, SCORING = "5 answers, ROUGE-L", "without scoring", "scoring alone"
 
-
-class Instant(Transport):
-    """Answers at once, and keeps nothing."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        usage = Usage(10, 10)
-        self._answers = {
-            f"m{index}": Candidate(f"m{index}", text=text, finish_reason="stop", usage=usage, cost=0.0)
-            for index, text in enumerate((*texts, "target"))
-        }
-
-    async def complete(self, member: Member, request: Request, *, timeout: float, sample: int = 0) -> Candidate:
-        return self._answers[member.name]
-
-    async def stream(self, member: Member, request: Request, *, timeout: float) -> AsyncIterator[Delta]:
-        yield Delta(text=self._answers[member.name].text)
-
-
-def instant(**given: Any) -> Cascade:
-    members = [f"m{index}" for index in range(5)]
-    return Cascade(ensemble=members, target="m5", transport=Instant(FIVE), **given)
+Columns: TypeAlias = dict[str, list[float]]
 
 
 # --- what a decision takes
@@ -78,7 +50,7 @@ def instant(**given: Any) -> Cascade:
 
 def overhead(console: Console) -> None:
     """Print what one query takes, by the clock and of the processor; what is not scoring is the engine's own."""
-    cascade, loop = instant(similarity="rouge_l", threshold=0.3), EngineLoop.shared()
+    cascade, loop = instant(), EngineLoop.shared()
     scorer, query = cascade._plan.scorers[0], Query(QUESTION)
     said = [Candidate(f"m{index}", text=text) for index, text in enumerate(FIVE)]
 
@@ -90,34 +62,59 @@ def overhead(console: Console) -> None:
         for _ in range(TIMES):
             await cascade.acomplete(QUESTION, **options)
 
-    async def nothing() -> None:
+    async def at_once() -> None:
         for _ in range(TIMES):
-            await asyncio.sleep(0)
+            await asyncio.wait([asyncio.create_task(_in_time()) for _ in FIVE])
 
-    works = {
-        "5 answers, ROUGE-L": queries,
-        "scoring alone": scores,
-        "one member, asked by name": functools.partial(queries, member="m0"),
-        "a turn of the loop": nothing,
-    }
-    clock: dict[str, list[float]] = {name: [] for name in works}
-    processor: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(40):  # by turns, so that what else the machine does falls on all
-        for name, work in works.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            loop.run(work())
-            processor[name].append((time.process_time() - cpu) / TIMES * 1e3)
-            clock[name].append((time.perf_counter() - wall) / TIMES * 1e3)
-    whole, scoring, *_ = works
+    def synchronous() -> None:
+        for _ in range(TIMES):
+            cascade.complete(QUESTION)
+
+    with asyncio.Runner() as other:
+        works: dict[str, Callable[[], object]] = {
+            WHOLE: lambda: loop.run(queries()),
+            SCORING: lambda: loop.run(scores()),
+            "one member, asked by name": lambda: loop.run(queries(member="m0")),
+            "5 answers, from another event loop": lambda: other.run(queries()),
+            "5 answers, synchronously": synchronous,
+            "5 tasks with a time limit each, by asyncio alone": lambda: loop.run(at_once()),
+        }
+        clock, processor = _by_turns(works)
     for column in (clock, processor):
-        column["without scoring"] = [
-            all_of_it - part for all_of_it, part in zip(column[whole], column[scoring], strict=True)
-        ]
+        both = zip(column[WHOLE], column[SCORING], strict=True)
+        column[OWN] = [all_of_it - part for all_of_it, part in both]
     columns = ("median ms", "of the processor", "goal ms")
     table = plain_table("one query, answers of no latency", *columns, right=columns)
-    for name, goal in ((whole, "0.5"), ("without scoring", "0.2"), *((name, "–") for name in [*works][1:])):
-        table.add_row(name, f"{statistics.median(clock[name]):.3f}", f"{statistics.median(processor[name]):.3f}", goal)
+    goals = {WHOLE: "0.5", OWN: "0.2"}
+    for name in (WHOLE, OWN, *[*works][1:]):
+        took, used = statistics.median(clock[name]), statistics.median(processor[name])
+        table.add_row(name, f"{took:.3f}", f"{used:.3f}", goals.get(name, "–"))
     console.print(table)
+
+
+async def _in_time() -> None:
+    async with asyncio.timeout(60):
+        await _nothing()
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _by_turns(works: Mapping[str, Callable[[], object]]) -> tuple[Columns, Columns]:
+    """Return the milliseconds of each work, by the clock and of the processor, turn by turn.
+
+    By turns, so that what else the machine does falls on all.
+    """
+    clock: Columns = {name: [] for name in works}
+    processor: Columns = {name: [] for name in works}
+    for _ in range(40):
+        for name, work in works.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            work()
+            processor[name].append((time.process_time() - cpu) / TIMES * 1e3)
+            clock[name].append((time.perf_counter() - wall) / TIMES * 1e3)
+    return clock, processor
 
 
 # --- three members over the loopback
@@ -284,65 +281,13 @@ def _p95(values: Sequence[float]) -> float:
     return sorted(values)[int(0.95 * len(values))]
 
 
-# --- memory
-
-
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() / MB
-
-
-def memory(console: Console, queries: int) -> None:
-    """Print how much memory many queries leave behind, and a thousand at once take."""
-    cascade = instant(similarity="rouge_l", threshold=0.3)
-
-    async def some(n: int) -> None:
-        for _ in range(n):
-            await cascade.acomplete(QUESTION)
-
-    columns = ("MB", "more")
-    table = plain_table("memory", *columns, right=columns)
-    EngineLoop.shared().run(some(queries // 10))
-    first = _resident()
-    table.add_row(f"after {queries // 10:,} queries", f"{first:.1f}", "")
-    EngineLoop.shared().run(some(queries - queries // 10))
-    table.add_row(f"after {queries:,} queries", f"{_resident():.1f}", f"{_resident() - first:+.1f} (goal: flat)")
-
-    idle, most = _resident(), [0.0]
-    slow = Cascade(ensemble=[f"m{index}" for index in range(5)], target="m5", transport=Slow(FIVE, most))
-
-    async def thousand() -> None:
-        await asyncio.gather(*(slow.acomplete(QUESTION) for _ in range(1000)))
-
-    asyncio.run(thousand())
-    table.add_row("1,000 queries at once", f"{most[0]:.1f}", f"{most[0] - idle:+.1f} (goal 200)")
-    console.print(table)
-
-
-class Slow(Instant):
-    """Answers when 5,000 have asked; notes the memory then."""
-
-    def __init__(self, texts: Sequence[str], most: list[float]) -> None:
-        super().__init__(texts)
-        self._asked, self._all, self._most = 0, asyncio.Event(), most
-
-    async def complete(self, member: Member, request: Request, *, timeout: float, sample: int = 0) -> Candidate:
-        self._asked += 1
-        if self._asked == 5000:
-            self._most[0] = _resident()
-            self._all.set()
-        await self._all.wait()
-        return await super().complete(member, request, timeout=timeout, sample=sample)
-
-
 def main(arguments: Sequence[str]) -> None:
     """Print all of it."""
     console = Console(width=120)
-    queries = int(arguments[1]) if arguments[:1] == ["--queries"] else 100_000
     overhead(console)
     loopback(console)
     haste(console)
-    memory(console, queries)
+    crowds.main(arguments)
 
 
 if __name__ == "__main__":
