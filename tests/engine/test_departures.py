@@ -6,7 +6,14 @@ import threading
 import pytest
 
 from semcascade import Cascade, CascadeError, DeadlineExceededError, Delta, InputError, ScriptedTransport
+from semcascade.config import Member
+from semcascade.engine.attempts import Deadline, Patience, Tally
+from semcascade.engine.departures import cut_short
+from semcascade.engine.guard import Guards
+from semcascade.engine.hedging import ask_hedged
+from semcascade.engine.streams import ask_in_pieces
 from semcascade.errors import ConnectionFailedError
+from semcascade.messages import Request
 
 SCATTER = {"a": "1", "b": "2", "t": "one two three"}
 PRICES = {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6}
@@ -153,3 +160,18 @@ def test_a_calls_deadline_is_a_time(wrong):
     with pytest.raises(InputError, match="deadline: expected seconds, more than 0"):
         cascade.complete("?", deadline=wrong)
     assert cascade.config.deadline is None
+
+
+@pytest.mark.parametrize("hedged", [False, True])
+async def test_whatever_wakes_up_after_it_was_told_sends_nothing(hedged):
+    """What is cancelled hears of it one turn of the loop later, and may be about to repeat its request."""
+    transport, member = ScriptedTransport(SCATTER), Member(model="a")
+    patience = Patience(1.0, 2, Deadline(), Guards().query(), hedge_after=5.0 if hedged else None)
+    tally = Tally(attempts=1)
+    left = cut_short(transport, member, tally, "left", None)
+    with pytest.raises(asyncio.CancelledError):
+        await ask_hedged(transport, member, Request(({"role": "user", "content": "x"},)), patience, tally=tally)
+    pieces = ask_in_pieces(transport, member, Request(({"role": "user", "content": "x"},)), patience, tally)
+    with pytest.raises(asyncio.CancelledError):
+        await anext(pieces)
+    assert (left.attempts, tally.attempts, transport.requests) == (1, 1, [])

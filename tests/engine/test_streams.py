@@ -1,7 +1,10 @@
 """Streams hold one answer, and let go of what is left."""
 
 import asyncio
+import gc
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +15,7 @@ from semcascade import (
     Result,
     ScriptedTransport,
 )
+from semcascade.engine.loop import EngineLoop
 from semcascade.errors import RateLimitError, ServerError
 from tests.engine.helpers import AGREE, QUESTION, SCATTER, Never, cascade
 
@@ -87,6 +91,51 @@ async def test_leaving_an_asynchronous_stream_cancels_it_upstream():
     assert (await anext(stream)).text == "first "
     await stream.aclose()
     assert await asyncio.to_thread(never.cancelled.wait, 5)
+
+
+def test_a_stream_that_is_garbage_on_the_engines_own_loop_holds_nobody_up():
+    never = Never()
+    c = cascade(SCATTER, target="never/t", transports={"never": never})
+    held = SimpleNamespace(stream=c.stream(QUESTION))
+    assert next(held.stream).text == "first "
+    held.cycle = held  # found by the garbage collector, on whichever thread that runs
+
+    async def collect_garbage():
+        started = time.monotonic()
+        gc.collect()
+        return time.monotonic() - started
+
+    gc.disable()
+    try:
+        del held
+        took = EngineLoop.shared().run(collect_garbage())
+    finally:
+        gc.enable()
+    assert never.cancelled.wait(5)
+    assert took < 2.5
+
+
+def test_a_stream_whose_loop_is_closed_ends_upstream():
+    class Talking(ScriptedTransport):
+        def __init__(self):
+            super().__init__(SCATTER)
+            self.go_on, self.ended = threading.Event(), threading.Event()
+
+        async def stream(self, member, request, *, timeout):
+            try:
+                while True:
+                    yield Delta(text="and ")
+                    await asyncio.to_thread(self.go_on.wait, 10)
+            finally:
+                self.ended.set()
+
+    talking, loop = Talking(), asyncio.new_event_loop()
+    c = Cascade(ensemble=["a", "b", "c"], target="t", transport=talking)
+    stream = c.astream(QUESTION)
+    assert loop.run_until_complete(anext(stream)).text == "and "
+    loop.close()
+    talking.go_on.set()
+    assert talking.ended.wait(5)
 
 
 async def test_both_kinds_of_call_work_inside_a_running_loop():

@@ -159,6 +159,7 @@ class Tally:
         in_flight: How many were being answered.
         first: The tally of the request that this answer was to come with, where that is another's.
         second: The tally of asking once more for the same.
+        told: Whether it was told what asking has taken, as nobody waits any more; nothing may be added to it then.
     """
 
     attempts: int = 0
@@ -166,6 +167,16 @@ class Tally:
     in_flight: int = 0
     first: Tally | None = None
     second: Tally | None = None
+    told: bool = False
+
+    def refuse_more(self) -> None:
+        """Send nothing more for nobody: what was told to end may wake up for its next attempt before it hears of that.
+
+        Raises:
+            CancelledError: If nobody waits any more.
+        """
+        if self.told:
+            raise asyncio.CancelledError
 
     def __enter__(self) -> Self:
         self.attempts += 1
@@ -246,6 +257,7 @@ async def _attempts(
     costs: list[float | None] = []
     for attempt in range(1, patience.max_retries + 2):
         try:
+            tally.refuse_more()
             patience.refuse_late(member)
             with patience.guard.admitted(member, need) as entry, tally:
                 async with patience.bound(member):

@@ -39,7 +39,7 @@ def mean_usage(answers: Iterable[Candidate]) -> Usage | None:
 def cut_short(
     transport: Transport, member: Member, tally: Tally, why: str, usage: Usage | None, *, latency_s: float = 0.0
 ) -> Candidate:
-    """Return a candidate for a member that was asked and not waited for.
+    """Return a candidate for a member that was asked and is not waited for; it is sent nothing more.
 
     Args:
         transport: Knows the member's prices.
@@ -50,6 +50,8 @@ def cut_short(
         latency_s: Seconds that it had had.
     """
     requests = [tally] if tally.second is None else [tally, tally.second]
+    for one in requests:
+        one.told = True
     estimate = total_cost(_estimate(transport, member, one, usage) for one in requests)
     known = [cost for one in requests for cost in one.costs]
     attempts = sum(one.attempts for one in requests)

@@ -41,6 +41,10 @@ class _End:
         self.error = error
 
 
+class _GoneError(Exception):
+    """Nobody listens to a stream any more."""
+
+
 class EngineLoop:
     """An event loop in a daemon thread."""
 
@@ -113,7 +117,8 @@ class EngineLoop:
                 yield item
         except BaseException:
             future.cancel()
-            _drain(crossing)
+            if not self._on_own_thread():  # where garbage is collected, too; it would wait for itself
+                _drain(crossing)
             raise
         if item.error is not None:
             raise item.error
@@ -124,8 +129,10 @@ class EngineLoop:
         crossing: asyncio.Queue[T | _End] = asyncio.Queue()
 
         def put(item: T | _End) -> None:
-            with suppress(RuntimeError):  # the caller's loop is closed: nobody listens any more
+            try:
                 caller.call_soon_threadsafe(crossing.put_nowait, item)
+            except RuntimeError:  # the caller's loop is closed
+                raise _GoneError from None
 
         future = asyncio.run_coroutine_threadsafe(_feed(items, put), self._loop)
         try:
@@ -193,17 +200,20 @@ def _closes_a_generator(task: asyncio.Task[Any]) -> bool:
 
 
 async def _feed(items: AsyncGenerator[T, None], put: Callable[[T | _End], None]) -> None:
-    try:
-        async with aclosing(items):
-            async for item in items:
-                put(item)
-    except asyncio.CancelledError:
-        put(_End(asyncio.CancelledError()))  # one without frames: connections in them must end on this thread
-        raise
-    except BaseException as error:  # noqa: BLE001 - it is raised where the items are awaited
-        put(_End(error))
-    else:
-        put(_End())
+    with suppress(_GoneError):
+        try:
+            async with aclosing(items):
+                async for item in items:
+                    put(item)
+        except asyncio.CancelledError:
+            put(_End(asyncio.CancelledError()))  # one without frames: connections in them must end on this thread
+            raise
+        except _GoneError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is raised where the items are awaited
+            put(_End(error))
+        else:
+            put(_End())
 
 
 def _drain(crossing: queue.SimpleQueue[Any]) -> None:

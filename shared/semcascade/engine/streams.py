@@ -41,6 +41,7 @@ async def ask_in_pieces(
     pieces: list[Delta] = []
     for attempt in range(1, patience.max_retries + 2):
         try:
+            tally.refuse_more()
             patience.refuse_late(member)
             with patience.guard.admitted(member, need) as entry, tally:
                 async with aclosing(_pieces(transport, member, request, patience)) as deltas:
