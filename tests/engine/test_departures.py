@@ -175,3 +175,17 @@ async def test_whatever_wakes_up_after_it_was_told_sends_nothing(hedged):
     with pytest.raises(asyncio.CancelledError):
         await anext(pieces)
     assert (left.attempts, tally.attempts, transport.requests) == (1, 1, [])
+
+
+async def test_who_hears_that_a_query_is_cancelled_finds_it_in_the_ledger():
+    hanging = Hanging("a", "b")
+    c = priced(hanging)
+    for number in range(1, 6):
+        hanging.waiting = 0
+        hanging.asked.clear()
+        task = asyncio.create_task(c.acomplete("?"))
+        assert await asyncio.to_thread(hanging.asked.wait, 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (c.ledger.summary().queries, c.ledger.summary().calls) == (number, 2 * number)

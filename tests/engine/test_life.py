@@ -218,6 +218,24 @@ threading.Thread(target=late).start()
     assert "the interpreter is shutting down; let the main thread wait for those that ask" in out
 
 
+def test_a_question_behind_the_last_words_is_told_so_too():
+    """No thread starts there any more: whoever waited for one would wait for ever."""
+    code = """
+class Late:
+    def __del__(self):
+        try:
+            cascade.complete("?")
+        except Exception as error:
+            print(error)
+late = Late()
+print(cascade.complete("?").text)
+"""
+    with OpenAIServer({"a": "1", "b": "1", "t": "3"}) as server:
+        returned, out, err = ran(code, server, "openai")
+    assert (returned, err) == (0, "")
+    assert out.startswith("1\nthe interpreter is shutting down")
+
+
 INTERRUPTED = {
     "complete": "cascade.complete('?')",
     "stream": "list(cascade.stream('?'))",
@@ -233,7 +251,7 @@ def test_an_interrupt_ends_the_request_at_the_provider(way):
 try:
     {INTERRUPTED[way]}
 except KeyboardInterrupt:
-    print("interrupted", cascade.ledger.summary().queries)
+    print("interrupted", cascade.ledger.summary().queries, cascade.ledger.summary().calls)
 """
     with OpenAIServer({"a": "1", "b": "2", "t": "3"}) as server:
         server.fail("t", stall)
@@ -248,7 +266,7 @@ except KeyboardInterrupt:
         finally:
             process.kill()
             process.wait()
-        assert (out.split()[0], err) == ("interrupted", "")
+        assert (out, err) == ("interrupted 1 3\n", "")
         (asked,) = server.asked("t")
         server.wait_until(lambda: asked.disconnected)
 

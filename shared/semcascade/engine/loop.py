@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import inspect
 import os
 import queue
+import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from contextlib import aclosing, suppress
 from typing import Any, ClassVar, TypeVar
 
@@ -60,7 +63,13 @@ class EngineLoop:
 
     @classmethod
     def shared(cls) -> EngineLoop:
-        """Return the process's loop; make it at first use, and again after a fork, which leaves no thread."""
+        """Return the process's loop; make it at first use, and again after a fork, which leaves no thread.
+
+        Raises:
+            SemcascadeError: If the interpreter is past its last words, where a thread would never start.
+        """
+        if sys.is_finalizing():
+            raise SemcascadeError(ENDING)
         with cls._guard:
             current = cls._shared
             if current is None or current._pid != os.getpid() or not current._thread.is_alive():
@@ -80,7 +89,7 @@ class EngineLoop:
             self._ends_first = True
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine from synchronous code and wait; an interrupt cancels it.
+        """Run a coroutine from synchronous code and wait; an interrupt cancels it, and waits until it has ended.
 
         Raises:
             SemcascadeError: If called on the loop itself, which would wait for itself.
@@ -99,13 +108,20 @@ class EngineLoop:
             raise
         except BaseException:
             future.cancel()
+            for pause in _pauses_until_ended(work):
+                time.sleep(pause)
             raise
 
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine from asynchronous code on another loop; cancelling the caller cancels it."""
+        """Run a coroutine from asynchronous code on another loop; cancelling the caller cancels it, as by `run`."""
         if self._on_own_thread():
             return await work
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        try:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        except asyncio.CancelledError:
+            for pause in _pauses_until_ended(work):
+                await asyncio.sleep(pause)
+            raise
 
     def iterate(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """Iterate from synchronous code; closing the iterator closes the generator."""
@@ -140,8 +156,9 @@ class EngineLoop:
                 yield item
         except BaseException:
             future.cancel()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(_adrain(crossing), _SHUTDOWN_S)
+            if not caller.is_closed():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(_adrain(crossing), _SHUTDOWN_S)
             raise
         if item.error is not None:
             raise item.error
@@ -188,6 +205,13 @@ class EngineLoop:
                 "a synchronous call was made from semcascade's own event loop, where it would wait for itself; "
                 "use the asynchronous method"
             )
+
+
+def _pauses_until_ended(work: Coroutine[Any, Any, Any]) -> Iterator[float]:
+    """Yield short pauses until a cancelled coroutine has let go and is in the ledger; not for longer than a while."""
+    until = time.monotonic() + _SHUTDOWN_S
+    while inspect.getcoroutinestate(work) != inspect.CORO_CLOSED and time.monotonic() < until:
+        yield 0.002
 
 
 def _other_tasks() -> list[asyncio.Task[Any]]:
