@@ -24,6 +24,7 @@ from semcascade.config import CascadeConfig, Selection
 from semcascade.decision_log import DecisionLog
 from semcascade.limits import Breaker, Budget
 from semcascade.redaction import is_secret_key
+from semcascade.router import Router
 from semcascade.transport.base import Transport
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class CascadeModel(RunAware):
     """How often a failed attempt at a member is repeated."""
     policy: str | dict[str, Any] | None = Field(default=None, repr=False)
     """A fitted policy that decides instead of signal, selection and threshold: its file, or the policy itself."""
+    router: Router | None = None
+    """Where queries start, by themselves alone: straight at the target from which complexity on; False: never."""
     log: DecisionLog | None = Field(default=None, exclude=True)
     """Where decisions are logged: a file, or a `semcascade.DecisionLog`; nowhere unless given. No dump holds it:
     what is loaded elsewhere does not log."""

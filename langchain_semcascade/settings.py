@@ -17,7 +17,7 @@ __all__ = ["SETTINGS", "normalised", "plain"]
 
 SETTINGS = (
     "ensemble", "target", "tiers", "threshold", "escalation_rate", "similarity", "signal", "selection", "deadline",
-    "on_target_failure", "unsupported", "quorum", "timeout", "max_retries", "policy", "log",
+    "on_target_failure", "unsupported", "quorum", "timeout", "max_retries", "policy", "router", "log",
     "budget", "on_budget", "breaker", "fallback", "sticky", "early_exit",
     "speculate", "drop_slow", "hedge_after",
 )  # fmt: skip

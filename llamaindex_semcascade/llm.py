@@ -63,10 +63,9 @@ class SemCascade(FunctionCallingLLM):
         transports: Further transports, by the names that members call them.
         api_key: Key of the members that have none of their own, where all of these are of one provider.
         **kwargs: Settings of the cascade (`threshold`, `escalation_rate`, `similarity`, `signal`, `selection`,
-            `timeout`, `deadline`, `max_retries`, `on_target_failure`, `unsupported`, `policy`, `budget`, `on_budget`,
-            `breaker`, `fallback`, `sticky`, `early_exit`, `speculate`, `drop_slow`,
-            `hedge_after`), the fields below, and those of every LlamaIndex LLM
-            (`system_prompt`, `callback_manager`, ...).
+            `timeout`, `deadline`, `max_retries`, `on_target_failure`, `unsupported`, `policy`, `router`, `budget`,
+            `on_budget`, `breaker`, `fallback`, `sticky`, `early_exit`, `speculate`, `drop_slow`, `hedge_after`), the
+            fields below, and those of every LlamaIndex LLM (`system_prompt`, `callback_manager`, ...).
 
     Raises:
         ConfigError: If a setting is wrong; its `field` names it.

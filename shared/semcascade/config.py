@@ -21,6 +21,7 @@ from semcascade.haste import HedgeAfter, Speculate
 from semcascade.limits import Breaker, Budget
 from semcascade.member import REQUEST_PARAMETERS, Member
 from semcascade.merging import merge, two_tiers, with_rate
+from semcascade.router import Router
 from semcascade.validated import Count, Retries, Seconds, Settings, Share
 
 __all__ = ["REQUEST_PARAMETERS", "CascadeConfig", "Member", "Tier", "load_config"]
@@ -134,7 +135,9 @@ class CascadeConfig(Settings):
     or it is refused."""
     policy: str | dict[str, Any] | None = Field(default=None, repr=False)
     """A fitted policy that decides instead of signal, selection and threshold: its file, or the policy itself."""
-
+    router: Router | None = None
+    """Where queries start, by themselves alone: `{complexity = 0.8}` sends those that ask for so much or more straight
+    to the target. False: all start at the first tier, also where the policy has a router; unless given, it decides."""
     log: DecisionLog | None = None
     """Where decisions are logged, by path or with `shadow` and `redact`; nowhere unless given."""
 
@@ -194,6 +197,10 @@ class CascadeConfig(Settings):
             raise ValueError(f"tiers: two tiers have the same name among {names}")
         if self.fallback and FALLBACK in names:
             raise ValueError(f"tiers: none can be called {FALLBACK!r} where others may answer in the target's place")
+        if self.router is not None and len(self.router.thresholds) not in {0, 1, last}:
+            raise ValueError(f"router: complexity takes one number, or {last}, one for each tier after the first")
+        if self.router is not None and self.router.thresholds and not last:
+            raise ValueError("router: there is one tier only, at which every query starts")
         if any(member.samples > 1 for member in self.fallback):
             raise ValueError("fallback: it answers in the target's place, so each is one member with one sample")
         object.__setattr__(self, "tiers", tuple(named))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
 from semcascade.errors import CutShortError
 from semcascade.messages import Candidate, ToolCall, Usage
 
-__all__ = ["FALLBACK", "Decision", "Result", "TierRecord", "one_line", "total_cost"]
+__all__ = ["FALLBACK", "Decision", "Result", "Route", "TierRecord", "one_line", "total_cost"]
 
 FALLBACK = "fallback"
 """What records call those that answer in the target's place, as if they were a tier."""
@@ -91,6 +91,42 @@ class TierRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """Where a query started, decided by itself alone, before any answer.
+
+    Attributes:
+        tier: Name of the tier that it started at.
+        skipped: Names of those before, which were not asked.
+        reason: Why, in one clause, with the numbers.
+        complexity: How much it asks for, 0 to 1; see `semcascade.deferral.complexity`.
+        threshold: What decided: the complexity from which on it starts there or, by a fitted policy, P(deferred) of
+            the first tier above which it does; None where nothing else was possible.
+        deferred: Predicted P(deferred) of each tier before the target, by a fitted policy.
+        costs: Predicted cost of starting at each tier, the target's last, as shares of the target's, likewise.
+        qualities: Predicted quality of the answer, less the target's, likewise.
+        entropy: Mean semantic entropy of like queries' answers, as a share of the largest possible, likewise.
+    """
+
+    tier: str
+    skipped: tuple[str, ...]
+    reason: str
+    complexity: float
+    threshold: float | None = None
+    deferred: tuple[float, ...] = ()
+    costs: tuple[float, ...] = ()
+    qualities: tuple[float, ...] = ()
+    entropy: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the route as plain data."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    def __str__(self) -> str:
+        way = f"skipped {', '.join(self.skipped)}" if self.skipped else f"started at {self.tier}"
+        return f"{way}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The frozen record of one query.
 
@@ -106,6 +142,7 @@ class Decision:
             dollars; None where unknown.
         fallback: Whether the answer stands in for the target's, which failed or was over budget.
         notes: What else the user should know, of the whole query.
+        route: Where the query started, and why; None without a router.
     """
 
     tiers: tuple[TierRecord, ...]
@@ -118,6 +155,7 @@ class Decision:
     always_target_cost: float | None = None
     fallback: bool = False
     notes: tuple[str, ...] = ()
+    route: Route | None = None
 
     @property
     def scored(self) -> TierRecord | None:
@@ -185,6 +223,7 @@ class Decision:
             "always_target_cost": self.always_target_cost,
             "fallback": self.fallback,
             "notes": list(self.notes),
+            "route": None if self.route is None else self.route.to_dict(),
             "tiers": [
                 {key: value for key, value in tier.to_dict().items() if key != "candidates"} for tier in self.tiers
             ],
@@ -193,6 +232,8 @@ class Decision:
     def explain(self) -> str:
         """Return the record as text for people."""
         lines = [self.reason, *(f"note: {one_line(note, 300)}" for note in self.notes if note not in self.reason)]
+        if self.route is not None and self.route.reason not in self.reason:
+            lines.append(f"router: {self.route}")
         for tier in self.tiers:
             lines.append(_tier_line(tier))
             lines.extend(

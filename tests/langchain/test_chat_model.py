@@ -475,6 +475,15 @@ def test_a_conversation_may_stay_on_its_tier():
     assert model.invoke("?", conversation="x").text == "same"
 
 
+def test_a_query_may_go_straight_to_the_target():
+    script = ScriptedTransport({"a": "1", "b": "1", "big": "2"})
+    model = ChatSemCascade(ensemble=["a", "b"], target="big", transport=script, router={"complexity": 0.1})
+    told = model.invoke("What is the capital of Norway?").response_metadata["semcascade"]
+    assert told["route"]["skipped"] == ["ensemble"]
+    assert told["reason"].startswith("straight to big: query complexity 0.")
+    assert ChatSemCascade(ensemble=["a", "b"], target="big", router=False).cascade.config.router.enabled is False
+
+
 def test_decisions_are_logged_and_no_dump_says_where(tmp_path):
     path = tmp_path / "log.jsonl"
     model = ChatSemCascade(ensemble=["a", "b"], target="t", log=str(path), transport=ScriptedTransport({"*": "x"}))

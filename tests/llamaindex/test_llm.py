@@ -342,6 +342,13 @@ def test_wrong_parameters_are_refused_by_name(settings, field):
     assert caught.value.field == field
 
 
+def test_a_query_may_go_straight_to_the_target():
+    llm = scripted({"cheap-1": "1", "cheap-2": "1", "cheap-3": "1", "big": "2"}, router={"complexity": 0.1})
+    told = llm.complete("What is the capital of Norway?").additional_kwargs["semcascade"]
+    assert told["route"]["skipped"] == ["ensemble"]
+    assert told["reason"].startswith("straight to big: query complexity 0.")
+
+
 def test_a_conversation_may_stay_on_its_tier():
     script = {"cheap-1": ["1", "same"], "cheap-2": ["2", "same"], "cheap-3": ["3", "same"], "big": "4"}
     llm = scripted(script, sticky=True)

@@ -14,7 +14,7 @@ from semcascade.deferral.stacking import folds
 from semcascade.deferral.tables import Curve, FloatArray
 from semcascade.errors import MissingDependencyError
 
-__all__ = ["calibrate", "isotonic", "logistic", "logistic_model"]
+__all__ = ["calibrate", "isotonic", "logistic", "logistic_model", "logistic_regression"]
 
 FOLDS = 5
 FEWEST = 30
@@ -74,7 +74,7 @@ def logistic(scores: FloatArray, wanted: FloatArray) -> Curve:
     at = np.linspace(0.0, 1.0, POINTS)
     if len(np.unique(wanted)) < 2 or len(np.unique(scores)) < 2:
         return Curve(x=[0.0], y=[round(float(wanted.mean()), DIGITS)])
-    fitted = _logistic_regression(10.0).fit(scores[:, None], wanted > 0.5)
+    fitted = logistic_regression(10.0).fit(scores[:, None], wanted > 0.5)
     return Curve(x=at.round(DIGITS).tolist(), y=fitted.predict_proba(at[:, None])[:, 1].round(DIGITS).tolist())
 
 
@@ -100,7 +100,7 @@ def logistic_model(examples: Examples, good: npt.NDArray[np.bool_]) -> QualityMo
     rows = table[:, columns.reshape(examples.members, len(stems))].reshape(-1, len(stems))
     weights, constant = np.zeros((examples.members + 1, table.shape[1])), _logit(good.mean())
     if 0 < good.mean() < 1 and stems:
-        fitted = _logistic_regression(0.1).fit(rows, good.ravel())
+        fitted = logistic_regression(0.1).fit(rows, good.ravel())
         constant = float(fitted.intercept_[0])
         for member in members:
             weights[member, columns[member]] = fitted.coef_[0]
@@ -121,7 +121,12 @@ def logistic_model(examples: Examples, good: npt.NDArray[np.bool_]) -> QualityMo
     )
 
 
-def _logistic_regression(strength: float) -> Any:
+def logistic_regression(strength: float) -> Any:
+    """Return a logistic regression of scikit-learn; `strength` is the inverse of the penalty on squared weights.
+
+    Raises:
+        MissingDependencyError: If scikit-learn is not installed.
+    """
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError:

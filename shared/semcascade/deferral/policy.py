@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from semcascade.deferral.certificate import Certificate
+from semcascade.deferral.router import RouterPolicy
 from semcascade.deferral.tables import Curve, Finite, FloatArray, Regression, Share, Table
 from semcascade.errors import ConfigError
 from semcascade.locks import cached_property
@@ -199,8 +200,16 @@ class Policy(Table):
     target: Name
     tiers: list[TierPolicy] = Field(min_length=1, max_length=16)
     """One for each tier but the last, in order."""
+    router: RouterPolicy | None = None
+    """Where queries start; at the first tier where there is none. What is promised is promised with it in place."""
     data: Fingerprint | None = None
     notes: list[Annotated[str, Field(max_length=2_000)]] = Field(default_factory=list, max_length=50)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.router is not None and len(self.router.tiers) != len(self.tiers):
+            raise ValueError(f"router: it is for {len(self.router.tiers)} tiers, the policy has {len(self.tiers)}")
+        return self
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -246,7 +255,7 @@ class Policy(Table):
 
     def to_json(self) -> str:
         """Return the policy as JSON, laid out for readers where it has no model."""
-        indent = None if any(tier.model for tier in self.tiers) else 1
+        indent = None if self.router or any(tier.model for tier in self.tiers) else 1
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent) + "\n"
 
     @property

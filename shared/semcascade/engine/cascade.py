@@ -15,6 +15,7 @@ from semcascade.config import CascadeConfig, Member, load_config
 from semcascade.decision import Result
 from semcascade.deferral.drift import Drift, TierCounts, drift_of
 from semcascade.deferral.policy import TierPolicy
+from semcascade.engine.entry import entry_of
 from semcascade.engine.guard import Guards
 from semcascade.engine.ledger import Ledger
 from semcascade.engine.log import Chronicle
@@ -54,8 +55,8 @@ class Cascade:
         memory: Where to look up what was compared before; evaluations give one.
         **settings: Settings of `CascadeConfig`: `ensemble`, `target`, `tiers`, `threshold`, `escalation_rate`,
             `similarity`, `signal`, `selection`, `timeout`, `deadline`, `max_retries`, `on_target_failure`,
-            `policy`, `log`, `unsupported`, `budget`, `on_budget`, `breaker`, `fallback`, `sticky`, `early_exit`,
-            `speculate`, `drop_slow`, `hedge_after`.
+            `policy`, `router`, `log`, `unsupported`, `budget`, `on_budget`, `breaker`, `fallback`, `sticky`,
+            `early_exit`, `speculate`, `drop_slow`, `hedge_after`.
 
     Raises:
         ConfigError: If a setting is wrong; its `field` names it.
@@ -89,7 +90,14 @@ class Cascade:
             for tier, part in zip(self.config.tiers[:-1], fitted, strict=False)
         )
         guards = Guards(self.config.budget, self.config.breaker)
-        self._plan = Plan(self.config, scorers, self._transports, guards, deadline=self.config.deadline)
+        self._plan = Plan(
+            self.config,
+            scorers,
+            self._transports,
+            guards,
+            deadline=self.config.deadline,
+            entry=entry_of(self.config, self.policy),
+        )
         log = self.config.log
         self._chronicle = None if log is None else Chronicle(log, self._plan, self.ledger, self.policy)
         for member in self.members():

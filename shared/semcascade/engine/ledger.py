@@ -43,6 +43,7 @@ class LedgerSummary:
         shadows: Accepted queries for which the target was asked all the same; their calls and cost count above, too.
         shadow_cost: What is known to have been spent on that.
         unpriced_shadows: Those of unknown price.
+        skipped: Queries that a router let start later, so that the first tier was not asked.
     """
 
     queries: int = 0
@@ -60,6 +61,7 @@ class LedgerSummary:
     shadows: int = 0
     shadow_cost: float = 0.0
     unpriced_shadows: int = 0
+    skipped: int = 0
 
     @property
     def deferral_rate(self) -> float | None:
@@ -93,6 +95,8 @@ class LedgerSummary:
         if self.deferral_rate is None:
             return f"{self.queries} queries, none answered"
         text = f"{self.queries} queries, {self.deferral_rate:.0%} deferred, {self.calls} calls, {money(self.cost)}"
+        if self.skipped:
+            text += f", {self.skipped} without asking the first tier"
         if self.estimated_cost:
             text += f" ({money(self.estimated_cost)} of it estimated)"
         if self.speculated_cost:
@@ -160,6 +164,7 @@ class Ledger:
                 unpriced_queries=was.unpriced_queries + (cost is None),
                 compared_queries=was.compared_queries + compared,
                 compared_cost=was.compared_cost + (cost if cost is not None and compared else 0.0),
+                skipped=was.skipped + (decision.route is not None and bool(decision.route.skipped)),
                 always_target_cost=was.always_target_cost + (alone if alone is not None and compared else 0.0),
             )
             self._sums = summary, sums.plus(decision, cost)

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from semcascade.config import CascadeConfig, Member
-from semcascade.decision import Decision, Result, TierRecord, one_line
+from semcascade.config import CascadeConfig, Member, Tier
+from semcascade.decision import Decision, Result, Route, TierRecord, one_line
 from semcascade.engine.attempts import Deadline, Patience, Tally, embed
+from semcascade.engine.entry import Entry
 from semcascade.engine.guard import Guards
 from semcascade.engine.hedging import ask_hedged
 from semcascade.engine.latencies import Latencies
@@ -36,6 +37,7 @@ class Plan:
         notes: Who cannot answer a request, in the plan for it.
         latencies: How long members took of late.
         deadline: Seconds in which a query must be over; the configuration's, or less where the caller says so.
+        entry: Says where queries start; None: at the first tier.
     """
 
     config: CascadeConfig
@@ -45,6 +47,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     latencies: Latencies = field(default_factory=Latencies)
     deadline: float | None = None
+    entry: Entry | None = None
 
     @property
     def judges(self) -> tuple[Member, ...]:
@@ -67,6 +70,8 @@ class Inquiry:
         guard: Lets its requests in, or not.
         in_pieces: Whether the answer is streamed.
         first_token_s: Seconds to the first piece of a streamed answer.
+        route: Where it starts, once that is known; None without a router.
+        skipped: The tiers before, which were not asked.
         decision: The record, once there is an answer or an error, or nobody waits for one any more.
     """
 
@@ -81,6 +86,8 @@ class Inquiry:
         self.guard = plan.guards.query()
         self.in_pieces = False
         self.first_token_s: float | None = None
+        self.route: Route | None = None
+        self.skipped: list[tuple[Tier, TierScorer]] = []
         self.decision: Decision | None = None
 
     @property
@@ -143,6 +150,7 @@ class Inquiry:
             always_target_cost=self._always_target(candidate),
             fallback=fallback,
             notes=(*self.plan.notes, *self.guard.notes),
+            route=self.route,
         )
         return Result(candidate, self.decision)
 
@@ -181,6 +189,7 @@ class Inquiry:
             first_token_s=self.first_token_s,
             always_target_cost=self._always_target(None),
             notes=(*self.plan.notes, *self.guard.notes),
+            route=self.route,
         )
 
     def _always_target(self, answer: Candidate | None) -> float | None:

@@ -79,11 +79,26 @@ class QueryRun:
         await make_ready(inquiry)
         if inquiry.only is not None:
             return None
-        early.begin()
-        for tier, scorer in zip(inquiry.config.tiers, inquiry.plan.scorers, strict=False):
+        start = self._enter()
+        if start < len(inquiry.plan.scorers):
+            early.begin()
+        for tier, scorer in zip(inquiry.config.tiers[start:-1], inquiry.plan.scorers[start:], strict=True):
             doubted = early if tier is inquiry.config.tiers[-2] else None
             record = await TierRun(inquiry, tier, scorer, doubted).run()
             if record.accepted and record.chosen is not None:
                 early.drop()
                 return inquiry.answered(record.candidates[record.chosen], tier.name, record.reason)
         return None
+
+    def _enter(self) -> int:
+        """Return the number of the tier to start at."""
+        inquiry, entry = self._inquiry, self.plan.entry
+        if entry is None or not inquiry.plan.scorers:
+            return 0
+        target = inquiry.target
+        well = id(target) not in inquiry.unready and inquiry.guard.unwell(target) is None
+        names = [tier.name for tier in inquiry.config.tiers]
+        inquiry.route = entry.route(inquiry.request, names, target_well=well)
+        start = len(inquiry.route.skipped)
+        inquiry.skipped = list(zip(inquiry.config.tiers[:start], inquiry.plan.scorers[:start], strict=True))
+        return start

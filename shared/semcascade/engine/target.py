@@ -13,6 +13,7 @@ from semcascade.engine.departures import LEFT, cut_short, mean_usage
 from semcascade.engine.query import Inquiry
 from semcascade.engine.speculation import Speculation
 from semcascade.engine.streams import ask_in_pieces
+from semcascade.engine.tier import TierRun
 from semcascade.errors import MemberBudgetError, NotAskedError
 from semcascade.member import Member
 from semcascade.messages import Candidate
@@ -35,7 +36,8 @@ class TargetRun:
         self._chain = (inquiry.target,) if inquiry.only is not None else (inquiry.target, *inquiry.config.fallback)
         self._failed: list[Candidate] = []
         self._asked = time.monotonic()
-        if inquiry.only is not None or inquiry.config.on_target_failure == "raise" or self._best() is None:
+        alone = inquiry.only is not None or (self._best() is None and not inquiry.skipped)
+        if alone or inquiry.config.on_target_failure == "raise":
             inquiry.guard.ask_at_all_events(self._chain[-1])
 
     async def complete(self) -> Result:
@@ -52,7 +54,7 @@ class TargetRun:
             record = self._record(member, candidate)
             if candidate.failure is None:
                 return self._answered(record)
-        return self._stand_in()
+        return await self._rescued() or self._stand_in()
 
     async def stream(self) -> AsyncGenerator[Delta | Result, None]:
         """Yield the pieces of the answer as they come, and at last the result.
@@ -82,7 +84,7 @@ class TargetRun:
             if begun:  # its pieces are out, so no other answer can stand in
                 message = f"the answer of {candidate.member} broke off"
                 raise self._inquiry.given_up(message, candidate.failure) from candidate.failure
-        result = self._stand_in()
+        result = await self._rescued() or self._stand_in()
         yield whole(result.candidate)
         yield result
 
@@ -140,6 +142,9 @@ class TargetRun:
             return f"straight to {member.name}: {'; '.join(self._inquiry.plan.notes)}"
         if self._inquiry.only is not None:
             return f"{member.name} was asked for by name"
+        route = self._inquiry.route
+        if route is not None and route.skipped and not self._inquiry.records:
+            return f"straight to {member.name}: {route.reason}"
         if not self._inquiry.records:
             return f"{member.name} answers every query"
         return f"deferred to {member.name}: {self._inquiry.records[-1].reason}"
@@ -147,6 +152,15 @@ class TargetRun:
     def _best(self) -> TierRecord | None:
         """Return the tier whose rejected answer may stand in, if any."""
         return next((record for record in reversed(self._inquiry.records) if record.chosen is not None), None)
+
+    async def _rescued(self) -> Result | None:
+        """Ask the tiers that the router left out: no query is lost while somebody may answer it."""
+        for tier, scorer in self._inquiry.skipped:
+            record = await TierRun(self._inquiry, tier, scorer).run()
+            if record.accepted and record.chosen is not None:
+                reason = f"{', '.join(map(_failed, self._failed))}; {record.reason}"
+                return self._inquiry.answered(record.candidates[record.chosen], tier.name, reason, fallback=True)
+        return None
 
     def _stand_in(self) -> Result:
         """Return the best rejected answer where the configuration allows it; else raise."""
