@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from semcascade.errors import (
     RateLimitError,
     ServerError,
 )
+from semcascade.transport.base import Delta
 from semcascade.transport.openai import OpenAITransport
 from tests.support.openai_server import (
     Duplicates,
@@ -50,7 +52,8 @@ SCRIPT = {
 
 TRANSPORTS = ("litellm", "openai")
 PLACES = ("one member", "all members", "target", "embeddings")
-WAYS = ("sync", "async", "stream")
+STREAMS = ("stream", "astream")
+WAYS = ("sync", "async", *STREAMS)
 QUESTION = "What is the capital of Japan?"
 DEADLINE_S = 30.0
 SHORT_S = 0.25
@@ -87,7 +90,7 @@ class Case:
             return (MalformedReplyError,)
         if place == "embeddings" and self.embedded is not None:
             return self.embedded
-        if place == "target" and way == "stream" and self.streamed is not None:
+        if place == "target" and way in STREAMS and self.streamed is not None:
             return self.streamed
         return self.error
 
@@ -124,6 +127,18 @@ CASES = (
 )  # fmt: skip
 
 
+def cells() -> Iterator[tuple[Case, str, str, str]]:
+    """Yield every case in every place over every transport by every way to ask.
+
+    Where no stream goes wrong, as nothing but the target is streamed, the ways to stream take turns over the transports.
+    """
+    for number, (case, place) in enumerate(itertools.product(CASES, PLACES)):
+        for turn, transport in enumerate(TRANSPORTS, start=number):
+            streams = STREAMS if place == "target" else (STREAMS[turn % len(STREAMS)],)
+            for way in ("sync", "async", *streams):
+                yield case, place, transport, way
+
+
 @dataclass
 class Outcome:
     """What came of one query."""
@@ -131,6 +146,13 @@ class Outcome:
     result: Result | None = None
     error: CascadeError | None = None
     pieces: list[str] = field(default_factory=list)
+
+    def take(self, item: Delta | Result) -> None:
+        """Take what a stream yields."""
+        if isinstance(item, Result):
+            self.result = item
+        else:
+            self.pieces.append(item.text)
 
     @property
     def decision(self) -> Decision:
@@ -194,15 +216,19 @@ def asked(cascade: Cascade, way: str) -> Outcome:
             outcome.result = cascade.complete(QUESTION)
         elif way == "async":
             outcome.result = asyncio.run(cascade.acomplete(QUESTION))
-        else:
+        elif way == "stream":
             for item in cascade.stream(QUESTION):
-                if isinstance(item, Result):
-                    outcome.result = item
-                else:
-                    outcome.pieces.append(item.text)
+                outcome.take(item)
+        else:
+            asyncio.run(_astreamed(cascade, outcome))
     except CascadeError as error:
         outcome.error = error
     return outcome
+
+
+async def _astreamed(cascade: Cascade, outcome: Outcome) -> None:
+    async for item in cascade.astream(QUESTION):
+        outcome.take(item)
 
 
 def tasks_left() -> list[str]:

@@ -49,7 +49,7 @@ def check(cascade, number=MANY):
 
 def test_from_threads():
     cascade = scripted()
-    with ThreadPoolExecutor(64) as pool:
+    with ThreadPoolExecutor(MANY) as pool:
         said = list(pool.map(lambda number: cascade.complete(f"q{number}").text, range(MANY)))
     assert said == expect(range(MANY))
     check(cascade)
@@ -83,13 +83,12 @@ def test_from_threads_and_event_loops_whole_and_streamed():
     check(cascade)
 
 
-@pytest.mark.parametrize("transport", ["openai", "litellm"])
-def test_over_the_wire_the_service_sees_every_request_once(transport):
-    number = 40
+@pytest.mark.parametrize(("transport", "number"), [("openai", MANY // 2), ("litellm", 60)])
+def test_over_the_wire_the_service_sees_every_request_once(transport, number):
     with OpenAIServer({}, default=lambda body: body["messages"][-1]["content"]) as server:
         members = [server.member(name, transport=transport) for name in "abt"]
         with Cascade(ensemble=members[:2], target=members[2], similarity="exact", early_exit="off") as cascade:
-            with ThreadPoolExecutor(8) as pool:
+            with ThreadPoolExecutor(number) as pool:
                 some = pool.map(lambda n: cascade.complete(f"q{n}").text, range(number))
                 others = asyncio.run(ask(cascade, range(number, 2 * number)))
                 assert [*some, *others] == expect(range(2 * number))
