@@ -1,10 +1,14 @@
 import inspect
 import pickle
 import re
+import time
+from email.utils import formatdate
 
 import pytest
 
 from semcascade import errors
+from semcascade.config import Member
+from semcascade.provider_errors import provider_error
 
 CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) and value.__module__ == errors.__name__]
 PUBLIC = [cls for cls in CLASSES if not cls.__name__.startswith("_")]
@@ -62,3 +66,24 @@ def test_only_passing_troubles_are_retryable():
         "ServerError",
         "MalformedReplyError",
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("-5", None),
+        ("1e999", None),
+        ("nan", None),
+        ("soon", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", None),
+        ("Wed, 21 Oct 99999999 07:28:00 GMT", None),
+        (formatdate(time.time() + 3600, usegmt=True), pytest.approx(3600, abs=60)),
+    ],
+)
+def test_how_long_a_provider_asks_to_wait(said, seconds):
+    class BusyError(Exception):
+        status_code, headers = 429, {"retry-after": said}
+
+    assert provider_error(BusyError("busy"), Member(model="a")).retry_after == seconds

@@ -179,8 +179,8 @@ class Decision:
 
     @property
     def target_cost(self) -> float | None:
-        """US dollars for the target and who answered in its place, or None where unknown."""
-        return total_cost(tier.cost for tier in self.tiers if tier.final)
+        """US dollars for the target and who answered in its place, or None where unknown; not for asking it in vain."""
+        return total_cost(tier.cost for tier in self.tiers if tier.final and not tier.speculated)
 
     @property
     def speculated_cost(self) -> float | None:

@@ -190,7 +190,7 @@ def _retry_after(chain: list[BaseException]) -> float | None:
 
 
 def _seconds(said: str) -> float | None:
-    """Read a Retry-After (RFC 9110, section 10.2.3)."""
+    """Read a Retry-After (RFC 9110, section 10.2.3); one that has passed says no more than that clocks differ."""
     try:
         seconds = float(said)
     except ValueError:
@@ -199,4 +199,4 @@ def _seconds(said: str) -> float | None:
         except ValueError:
             return None
         seconds = until.timestamp() - time.time()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return seconds if 0 <= seconds < math.inf else None

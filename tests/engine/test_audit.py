@@ -74,6 +74,23 @@ def test_scoring_is_part_of_it():
     assert "  scoring: 2 calls, $0.4" in str(audit)
 
 
+def test_asking_the_target_in_vain_is_no_saving():
+    audit = ran(("1", "1"), ("1", "1"), member_cost=0.05, speculate="always").audit()
+    assert (audit.cheap_cost, audit.spared_cost) == (pytest.approx(1.1), pytest.approx(1.0))
+    assert audit.speculated_cost == pytest.approx(1.0)
+    assert audit.break_even_rate == pytest.approx(-0.1)
+    assert "LOSES $0.1 a query" in str(audit)
+    assert "Members, scoring and speculation cost as much as the target or more: no deferral rate saves" in str(audit)
+
+
+def test_what_is_not_known_at_all_is_not_told_as_nothing():
+    script = {"a": said("1", None), "b": said("1", 0.1)}
+    c = Cascade(ensemble=["a", "b"], target=TARGET, transport=ScriptedTransport(script))
+    c.complete(QUESTION)
+    assert str(c.ledger.summary()) == "1 queries, 0% deferred, 2 calls, unknown cost"
+    assert "  a: 1 call, unknown cost\n" in f"{c.ledger.audit()}\n"
+
+
 def test_queries_of_unknown_cost_are_left_out_and_counted():
     script = {"a": [said("1", 0.1), said("1", None)], "b": said("1", 0.1)}
     c = Cascade(ensemble=["a", "b"], target=TARGET, transport=ScriptedTransport(script))

@@ -65,6 +65,13 @@ def test_failed_target_can_fall_back_to_the_ensemble():
     assert "stands in" in result.decision.reason
 
 
+@pytest.mark.parametrize("early_exit", ["answer", "off"])
+def test_an_answer_that_says_nothing_stands_in_for_nobody(early_exit):
+    script = {"a": "", "b": " ", "c": "", "t": ServerError("t is down", member="t")}
+    with pytest.raises(CascadeError, match="t is down"):
+        cascade(script, on_target_failure="ensemble", early_exit=early_exit).complete(QUESTION)
+
+
 def test_an_unexpected_error_of_a_transport_is_the_members():
     result = cascade({**AGREE, "b": RuntimeError("bug in the transport")}).complete(QUESTION)
     failure = result.decision.tiers[0].candidates[1].failure

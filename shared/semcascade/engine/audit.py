@@ -44,7 +44,8 @@ class MemberSpend:
     def __str__(self) -> str:
         unknown = f" and {self.unpriced} of unknown cost" if self.unpriced else ""
         failed = f", {self.failures} failed" if self.failures else ""
-        return f"{one_line(self.name, 60)}: {_calls(self.calls)}{failed}, {money(self.cost)}{unknown}"
+        known = f"{money(self.cost)}{unknown}" if self.cost or not self.unpriced else money(None)
+        return f"{one_line(self.name, 60)}: {_calls(self.calls)}{failed}, {known}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,12 @@ class Audit:
         queries: Queries that count.
         left_out: Queries that do not, as a price is unknown, or nobody answered.
         deferral_rate: Share of them that went to the target; None before the first.
-        cheap_cost: What the tiers before the target cost a query: members, failed and cancelled calls, scoring.
+        cheap_cost: What a query cost beside the target that it needed: members, failed and cancelled calls, scoring,
+            and asking the target on speculation, in vain.
         target_cost: What the target alone costs a query.
         spared_cost: What was not paid to it, a query; below (1 - deferral rate) · target cost where deferred queries
             are dearer than others.
+        speculated_cost: The part of `cheap_cost` that went into speculation.
         spent: What each member took, and scoring, over all queries.
     """
 
@@ -72,6 +75,7 @@ class Audit:
     cheap_cost: float = 0.0
     target_cost: float = 0.0
     spared_cost: float = 0.0
+    speculated_cost: float = 0.0
     spent: tuple[MemberSpend, ...] = ()
 
     @property
@@ -110,8 +114,9 @@ class Audit:
             text = f"the cascade LOSES {each} a query: asking the target alone is cheaper"
         else:
             text = "the cascade saves nothing"
+        what = "Members, scoring and speculation" if self.speculated_cost else "Members and scoring"
         text += (
-            f". Members and scoring cost {money(self.cheap_cost)} a query, the target alone {money(self.target_cost)}; "
+            f". {what} cost {money(self.cheap_cost)} a query, the target alone {money(self.target_cost)}; "
             f"{self.deferral_rate:.0%} of {_queries(self.queries)} went to it, which spared {money(self.spared_cost)} "
             "each. "
         )
@@ -119,7 +124,7 @@ class Audit:
         if rate is None:
             text += "The target is free: nothing can be saved"
         elif rate <= 0:
-            text += "Members and scoring cost as much as the target or more: no deferral rate saves"
+            text += f"{what} cost as much as the target or more: no deferral rate saves"
         else:
             text += f"It breaks even at a deferral rate of {rate:.0%}"
         left = f". {_queries(self.left_out)} left out, as a price is unknown or nobody answered"

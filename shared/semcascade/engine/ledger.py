@@ -94,14 +94,15 @@ class LedgerSummary:
     def __str__(self) -> str:
         if self.deferral_rate is None:
             return f"{self.queries} queries, none answered"
-        text = f"{self.queries} queries, {self.deferral_rate:.0%} deferred, {self.calls} calls, {money(self.cost)}"
+        known = money(self.cost if self.cost or not self.unpriced_queries else None)
+        text = f"{self.queries} queries, {self.deferral_rate:.0%} deferred, {self.calls} calls, {known}"
         if self.skipped:
             text += f", {self.skipped} without asking the first tier"
         if self.estimated_cost:
             text += f" ({money(self.estimated_cost)} of it estimated)"
         if self.speculated_cost:
             text += f", {money(self.speculated_cost)} of it for targets that were not needed"
-        if self.unpriced_queries:
+        if self.unpriced_queries and self.cost:
             text += f" and {self.unpriced_queries} queries of unknown cost"
         if self.savings is not None and self.cost_ratio is not None:
             verb = "saved" if self.savings >= 0 else "LOST"
@@ -120,6 +121,7 @@ class _Sums:
     cost: float = 0.0
     alone: float = 0.0
     to_target: float = 0.0
+    speculated: float = 0.0
     spent: Mapping[str, MemberSpend] = field(default_factory=dict)
 
     def plus(self, decision: Decision, cost: float | None) -> _Sums:
@@ -132,6 +134,7 @@ class _Sums:
             self.cost + cost,
             self.alone + alone,
             self.to_target + to_target,
+            self.speculated + (decision.speculated_cost or 0.0),
             spent,
         )
 
@@ -217,6 +220,7 @@ class Ledger:
             cheap_cost=(sums.cost - sums.to_target) / sums.queries,
             target_cost=sums.alone / sums.queries,
             spared_cost=(sums.alone - sums.to_target) / sums.queries,
+            speculated_cost=sums.speculated / sums.queries,
             spent=tuple(sums.spent.values()),
         )
 

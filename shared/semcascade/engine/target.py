@@ -150,8 +150,9 @@ class TargetRun:
         return f"deferred to {member.name}: {self._inquiry.records[-1].reason}"
 
     def _best(self) -> TierRecord | None:
-        """Return the tier whose rejected answer may stand in, if any."""
-        return next((record for record in reversed(self._inquiry.records) if record.chosen is not None), None)
+        """Return the tier whose rejected answer may stand in, if any says anything."""
+        records = reversed(self._inquiry.records)
+        return next((one for one in records if one.chosen is not None and _says(one.candidates[one.chosen])), None)
 
     async def _rescued(self) -> Result | None:
         """Ask the tiers that the router left out: no query is lost while somebody may answer it."""
@@ -179,6 +180,10 @@ class TargetRun:
         self._inquiry.failures += failures[:-1]
         message = "no member answered" if asked_others else "the member did not answer"
         raise self._inquiry.given_up(message, failures[-1])
+
+
+def _says(answer: Candidate) -> bool:
+    return bool(answer.text.strip() or answer.tool_calls)
 
 
 def _failed(candidate: Candidate) -> str:
