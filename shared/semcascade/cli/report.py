@@ -37,6 +37,7 @@ def report(
 
     terminal.spare(out, data, options["policy"])
     settings, skipped = cascade_of(data, **options), tell_skipped(data)
+    page.prepare()
     settings |= {"member_cost": member_cost, "target_cost": target_cost, "title": title or data.stem}
     with terminal.waiting(f"replaying {data.name}"):
         page.save(asyncio.run(study(RowFile(data), skipped=skipped, **settings)), out)

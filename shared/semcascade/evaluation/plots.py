@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Chart: TypeAlias = alt.LayerChart
 
-__all__ = ["NAMES", "charts", "cost_curve", "save", "specification", "theme", "to_svg"]
+__all__ = ["NAMES", "charts", "cost_curve", "prepare", "save", "specification", "theme", "to_svg"]
 
 NAMES = ("deferral", "frontier", "histogram", "reliability")
 """The pictures of a study."""
@@ -37,6 +37,16 @@ _LIGHT = ("#0072B2", "#767676", "#B34A00", "#00795A", "#A8487E")
 _DARK = ("#56B4E9", "#9A9A9A", "#E69F00", "#2FC79B", "#E39CC5")
 _DASHES = [[1, 0], [1, 0], [2, 3], [8, 4], [6, 2, 1, 2]]
 _KINDS = ("this signal", "other signals", "deferred at random", "best member, mixed at random", "oracle")
+
+
+def prepare() -> None:
+    """Load what draws, and what makes files of it.
+
+    Raises:
+        MissingDependencyError: If it is not installed.
+    """
+    _altair()
+    _vl_convert()
 
 
 def charts(study: Study, *, width: int | str = _WIDTH) -> dict[str, Chart]:

@@ -22,7 +22,7 @@ from semcascade.evaluation.studying import Study
 if TYPE_CHECKING:
     import jinja2
 
-__all__ = ["render", "save"]
+__all__ = ["prepare", "render", "save"]
 
 _ALT = {
     "deferral": "Line chart: mean quality against the share of queries that the target answers, for every signal, "
@@ -32,6 +32,16 @@ _ALT = {
     "histogram": "Bar chart: how many good and bad answers have which score.",
     "reliability": "Points with intervals: mean quality of answers of about the same score, against that score.",
 }
+
+
+def prepare() -> None:
+    """Load what draws, so that what is missing is told before anything else is done.
+
+    Raises:
+        MissingDependencyError: If it is not installed.
+    """
+    plots.prepare()
+    _template()
 
 
 def render(study: Study) -> str:
