@@ -115,12 +115,13 @@ class Header:
 
 
 def read_header(path: str | Path) -> Header | None:
-    """Return the header of a run, or None where the file has none (recorded rows, prompts).
+    """Return the header of a run, or None where the file has none (recorded rows, prompts, anything in Parquet).
 
     Raises:
         InputError: If the file cannot be read, or its first line is a wrong header.
     """
-    for where, data in read_objects(path):
+    objects = () if Path(path).suffix.lower() == ".parquet" else read_objects(path)
+    for where, data in objects:
         return Header.read(data, where) if "semcascade_run" in data else None
     return None
 

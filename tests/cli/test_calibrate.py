@@ -96,3 +96,19 @@ def test_a_file_that_is_no_policy_is_refused(run, data):
     done = run("policy", data)
     assert done.code == 2
     assert "rows.jsonl" in done.err
+
+
+def test_rows_in_parquet_are_fitted_to_evaluated_and_scored(run, data, tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import pyarrow.parquet as pq
+
+    path, out, scored = tmp_path / "rows.parquet", tmp_path / "p.json", tmp_path / "scored.jsonl"
+    pq.write_table(pa.Table.from_pylist(list(lines())), path)
+    fits = [run("calibrate", one, *SYSTEMS, "--max-cost", "0.5", "--out", out) for one in (data, path)]
+    assert [done.code for done in fits] == [0, 0], fits[1].err
+    assert fits[0].out == fits[1].out, "the same rows, the same policy"
+    found = [json.loads(run("evaluate", one, "--policy", out, "--json", "-").out) for one in (data, path)]
+    assert found[0] == found[1]
+    done = run("score", path, "--by", "target", "--target", "t", "--out", scored)
+    assert done.code == 0, done.err
+    assert json.loads(run("evaluate", scored, *SYSTEMS, "--json", "-").out)["n"] == 60

@@ -36,6 +36,23 @@ def test_a_run_is_recorded_and_gone_on_with(shell, configured, server, prompts, 
     assert KEY not in run.read_text()
 
 
+def test_prompts_in_parquet_are_recorded(shell, configured, server, run, tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import pyarrow.parquet as pq
+
+    asked = [{"role": "user", "content": "And of France?"}]
+    path = tmp_path / "prompts.parquet"
+    pq.write_table(
+        pa.Table.from_pylist([{"id": "1", "input": "Capital of Japan?"}, {"id": "2", "messages": asked}]), path
+    )
+    done = shell("record", str(path), "-c", configured(), "--out", str(run))
+    assert done.code == 0, done.err
+    assert "2 of 2 prompts, 8 answers asked for" in done.err
+    assert [(row.id, row.messages[0]["content"]) for row in read_rows(run)] == [
+        ("1", "Capital of Japan?"), ("2", "And of France?"),
+    ]  # fmt: skip
+
+
 def test_a_limit_and_failures_are_told(shell, configured, server, prompts, run):
     server.fail("b", Status(400))
     done = shell("record", prompts, "-c", configured(), "--out", str(run))

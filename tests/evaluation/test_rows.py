@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import tracemalloc
 
@@ -158,3 +159,26 @@ def test_incomplete_rows_are_left_out_and_said(tmp_path):
     assert [row.id for row in complete_rows(rows, ["a", "b"], scored=True)] == ["2"]
     with pytest.raises(InputError, match=r"no row is complete \(rows.jsonl:1: no answer of 'c'\)"):
         list(complete_rows(rows, ["c"]))
+
+
+def test_rows_in_parquet_are_the_rows_in_jsonl(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import pyarrow.parquet as pq
+
+    tool = {"name": "look", "parameters": {"type": "object", "properties": {"at": {"type": "string"}}}}
+    given = [
+        {"id": "1", "task": "qa", "input": "2+2?", "outputs": {"a": "4", "t": "four"}, "scores": {"a": 1.0, "t": 1.0}},
+        {"id": "2", "input": "3+3?", "outputs": {"a": "6"}, "scores": {"a": 1}, "reference": "6"},
+        {"id": "3", "input": "Look", "tools": [tool], "outputs": {"a": None, "t": "no"}, "scores": {"a": 1, "t": 0.5},
+         "calls": {"a": [{"name": "look", "arguments": {"at": "here"}}]}},
+    ]  # fmt: skip
+    plain = [{**row, "outputs": {name: text or "" for name, text in row["outputs"].items()}} for row in given]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in plain), encoding="utf-8")
+    pq.write_table(pa.Table.from_pylist(plain), tmp_path / "rows.parquet")
+    same, found = (list(read_rows(tmp_path / name)) for name in ("rows.jsonl", "rows.parquet"))
+    assert [row.where for row in found] == [f"rows.parquet, row {number}" for number in (1, 2, 3)]
+    assert [dataclasses.replace(row, where="") for row in found] == [dataclasses.replace(row, where="") for row in same]
+    pq.write_table(pa.Table.from_pylist([{**plain[0], "scores": {"a": float("nan")}}]), tmp_path / "nan.parquet")
+    with pytest.raises(InputError, match="not a number") as caught:
+        list(read_rows(tmp_path / "nan.parquet"))
+    assert caught.value.field == "nan.parquet, row 1"

@@ -18,8 +18,8 @@ __all__ = ["FORMS", "RowFile", "cascade_of", "replay_options", "tell_skipped"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FORMS = """Each line of DATA is one question: {"id", "input", "outputs": {system: text}, "scores": {system: 0..1}}.
-Or DATA is a run: then its own members are replayed, unless others are named."""
+FORMS = """Each line of DATA is one question: {"id", "input", "outputs": {system: text}, "scores": {system: 0..1}};
+so is each record of a Parquet file. Or DATA is a run: then its own members are replayed, unless others are named."""
 
 _OPTIONS = (
     click.option("--ensemble", metavar="A,B,...", help="Systems of the ensemble; the first is the primary."),

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from semcascade.errors import InputError, MissingDependencyError
+from semcascade.errors import InputError
+from semcascade.evaluation.parquet import read_records
 from semcascade.evaluation.rows import Row, conversation_of, mapping_of, references_of, tools_of
 from semcascade.messages import Conversation
 from semcascade.run_form import Object, read_objects, shortened, text_of
@@ -26,7 +27,6 @@ __all__ = ["Prompts", "content_key", "prompt_of", "prompt_to", "read_prompts"]
 TEXT_COLUMNS = ("input", "prompt", "question")
 
 _JSON_COLUMNS = ("messages", "tools", "response_format")
-_BATCH = 256
 
 
 class Prompts:
@@ -205,26 +205,5 @@ def _record(header: Sequence[str], cells: Sequence[str], where: str) -> Object:
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise MissingDependencyError("pyarrow", extra="parquet", purpose=f"reading {path.name}") from None
-    number = 0
-    try:
-        with ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield prompt_of(_without_nulls(record), f"{path.name}, row {number}")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}", field="prompts") from error
-    except ArrowException as error:
-        raise InputError(f"is not Parquet: {error}", field=path.name) from None
-
-
-def _without_nulls(value: Any) -> Any:
-    """Take out what a column of structs fills in where a row has no such field."""
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+    for where, data in read_records(path, field="prompts"):
+        yield prompt_of(data, where)

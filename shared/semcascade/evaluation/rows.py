@@ -1,6 +1,6 @@
 """Rows: one question each, with what many systems answered to it and how good each answer was.
 
-`read_rows` reads two kinds of JSONL files, one object a line, one row at a time:
+`read_rows` reads two kinds of files, JSONL or Parquet, one object a line or record, one row at a time:
 
 - recorded rows: `{id, task, input, outputs: {system: text}, scores: {system: 0..1}}`; optional are `instruction`,
   `reference`, `tools`, `calls: {system: [{name, arguments}]}`, `tokens: {system: [in, out]}`,
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from semcascade.errors import InputError
+from semcascade.evaluation.parquet import is_parquet, read_records
 from semcascade.messages import Candidate, Conversation, ToolCall, Usage, as_conversation
 from semcascade.run_form import Header, Object, amount_of, answers_from, read_objects, shortened, texts
 
@@ -82,7 +83,7 @@ class Row:
 
 
 def read_rows(path: str | Path, *, skipped: Callable[[str], None] = _log.warning) -> Iterator[Row]:
-    """Read rows from a JSONL file, one at a time: recorded rows, a run, or a log.
+    """Read rows from a JSONL or Parquet file, one at a time: recorded rows, a run, or a log.
 
     Args:
         path: The file.
@@ -102,7 +103,7 @@ def read_entries(
     """Do the same as `read_rows`, and give each line as it stands, too; a header's row is None."""
     seen: set[str] = set()
     run = False
-    for where, data in read_objects(path, skipped=skipped):
+    for where, data in read_records(path) if is_parquet(path) else read_objects(path, skipped=skipped):
         if "semcascade_run" in data:
             Header.read(data, where)
             run = True
