@@ -42,9 +42,8 @@ def test_prompts_in_parquet_are_recorded(shell, configured, server, run, tmp_pat
 
     asked = [{"role": "user", "content": "And of France?"}]
     path = tmp_path / "prompts.parquet"
-    pq.write_table(
-        pa.Table.from_pylist([{"id": "1", "input": "Capital of Japan?"}, {"id": "2", "messages": asked}]), path
-    )
+    both = [{"id": "1", "input": "Capital of Japan?", "messages": None}, {"id": "2", "input": None, "messages": asked}]
+    pq.write_table(pa.Table.from_pylist(both), path)
     done = shell("record", str(path), "-c", configured(), "--out", str(run))
     assert done.code == 0, done.err
     assert "2 of 2 prompts, 8 answers asked for" in done.err

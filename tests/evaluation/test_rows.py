@@ -174,7 +174,8 @@ def test_rows_in_parquet_are_the_rows_in_jsonl(tmp_path):
     ]  # fmt: skip
     plain = [{**row, "outputs": {name: text or "" for name, text in row["outputs"].items()}} for row in given]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in plain), encoding="utf-8")
-    pq.write_table(pa.Table.from_pylist(plain), tmp_path / "rows.parquet")
+    columns = dict.fromkeys(name for row in plain for name in row)
+    pq.write_table(pa.Table.from_pylist([{**columns, **row} for row in plain]), tmp_path / "rows.parquet")
     same, found = (list(read_rows(tmp_path / name)) for name in ("rows.jsonl", "rows.parquet"))
     assert [row.where for row in found] == [f"rows.parquet, row {number}" for number in (1, 2, 3)]
     assert [dataclasses.replace(row, where="") for row in found] == [dataclasses.replace(row, where="") for row in same]
