@@ -30,13 +30,13 @@ _QUOTES = str.maketrans(
 _LINE_MARK = re.compile(r"^(?:#+ |> |[*-] )")
 _QUOTING = frozenset("*_'\"")
 _LATEX_WRAPPER = re.compile(r"\\(?:boxed|fbox|text|textbf|mathrm|mathbf|mathit|operatorname|left|right)\b\s*")
-_LATEX_MATH = re.compile(r"^\\[(\[](.*)\\[)\]]$|^\$\$?([^$]*[^$\d\s][^$]*|[^$]+)\$\$?$", re.DOTALL)
+_LATEX_MATH = re.compile(r"^\\[(\[](.*)\\[)\]]$|^\$\$?([^$]+)\$\$?$", re.DOTALL)
 _OPTION = re.compile(
     r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([a-j])[).:]?|(?:option|choice)\s+([a-j])\b[).:]?.*", re.IGNORECASE
 )
 _LETTERED = re.compile(r"\(?([a-jA-J])\)[.:]?\s+(\S.*)")
 _NAMED = re.compile(r"(?<![\w'])([B-HJ])(?![\w'])")
-_OFFERED = re.compile(r"(?:^|\s)\(?([A-J])[).:]\s+(.+?)(?=\s+\(?[A-J][).:]\s|\n|$)")
+_OFFERED = re.compile(r"(?:^|\s)\(?([A-J])[).:]\s{1,99}(\S(?:.*?\S)?)(?=\s+\(?[A-J][).:]\s|[^\S\n]*(?:\n|$))")
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _WORD = re.compile(r"[^\W\d_]+")
 _SET_OFF = re.compile(r"[*_\"']*\s*(?:[,.;:!—–。、]|-\s|\n|$)")

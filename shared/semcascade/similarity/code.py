@@ -116,15 +116,13 @@ def _bound(tree: ast.Module) -> dict[str, None]:
     return {name: None for _, _, name in sorted(places)}
 
 
-_COMMENT = re.compile(
-    r"/\*.*?\*/|//[^\n]*|(?<![\w'\"$])#(?!include|define|if|else|endif|pragma)[^\n]*|--\s[^\n]*", re.DOTALL
-)
+_COMMENT = re.compile(r"/\*|//[^\n]*|(?<![\w'\"$])#(?!include|define|if|else|endif|pragma)[^\n]*|--\s[^\n]*")
 _SQL = re.compile(
     r"\s*(?:select\b.+\bfrom|insert\s+into|update\b.+\bset|delete\s+from|create\s+(?:table|view)|with\b.+\bas\s*\()\b",
     re.IGNORECASE | re.DOTALL,
 )
 _QUOTED_OR_NOT = re.compile(r"[^'\"]+|'[^']*'|\"[^\"]*\"")
-_PLAIN_TOKEN = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|\d[\w.]*|[^\W\d]\w*|[^\w\s]")
+_PLAIN_TOKEN = re.compile(r"\"(?:[^\"\\\n]|\\.){0,500}\"|'(?:[^'\\\n]|\\.){0,500}'|\d[\w.]*|[^\W\d]\w*|[^\w\s]")
 _KEYWORDS = frozenset(
     {
         "and", "as", "async", "await", "begin", "boolean", "bool", "break", "by", "case", "catch", "char", "class",
@@ -142,7 +140,8 @@ _KEYWORDS = frozenset(
 
 def _plain_tokens(code: str) -> list[str]:
     """Tokens of a language that is not known: strings in one kind of quotes, comments dropped, names numbered."""
-    tokens = _PLAIN_TOKEN.findall(_COMMENT.sub(" ", code))
+    # Token by token: while a regular expression runs, no other thread does.
+    tokens = [found.group() for found in _PLAIN_TOKEN.finditer(" ".join(_without_comments(code)))]
     names: dict[str, str] = {}
     found = []
     for position, token in enumerate(tokens):
@@ -153,6 +152,21 @@ def _plain_tokens(code: str) -> list[str]:
         else:
             found.append(token)
     return found
+
+
+def _without_comments(code: str) -> Iterator[str]:
+    """Yield what stands between comments; one that is never closed is none."""
+    done = at = 0
+    last_end = code.rfind("*/")
+    while found := _COMMENT.search(code, at):
+        at = found.end()
+        if found.group() == "/*":
+            if last_end < at:
+                continue
+            at = code.index("*/", at) + 2
+        yield code[done : found.start()]
+        done = at
+    yield code[done:]
 
 
 def _is_free_name(tokens: Sequence[str], position: int) -> bool:

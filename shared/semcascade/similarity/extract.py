@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import json
 import re
@@ -20,8 +21,17 @@ MAX_FINAL_ANSWER = 120
 MAX_LINE = 1_000
 """A longer last line is no conclusion."""
 
+LOOSE_CHARACTERS = 4_000
+"""How much of a text's end is searched for a JSON field in what is no JSON."""
+
 MAX_CODE = 100_000
 """Longer code is compared by its tokens only."""
+
+LEAST_AT_ONCE, MOST_AT_ONCE = 6_000, 12_000
+"""How many characters of Python are parsed at a time."""
+
+_FURTHER = (1, 1, 1, 100, 1_000, 3_000)
+"""How far behind a cut that turns out to be none the next one is looked for."""
 
 # Filters of warnings belong to the whole process; two threads that change them at once would not restore them.
 _WARNINGS = ForkLock()
@@ -32,7 +42,10 @@ _ANSWER_KEYS = ("final_answer", "finalanswer", "answer", "result")
 _REASON_KEYS = frozenset(
     {"reasoning", "reason", "explanation", "thought", "thoughts", "rationale", "steps", "analysis", "confidence"}
 )
-_LOOSE_ANSWER = re.compile(r'"(?:final_?answer|answer)"\s*:\s*("(?:[^"\\]|\\.)*"|[^\s,}"][^\n}]*?)\s*,?\s*\}')
+# Answers are strangers' texts: whatever repeats in a pattern is counted, or one that almost fits would take for ever.
+_LOOSE_ANSWER = re.compile(
+    r'"(?:final_?answer|answer)"\s{0,9}:\s{0,9}("(?:[^"\\]|\\.){0,400}"|[^\s,}"][^\n}]{0,200}?)\s{0,40}(?:,\s{0,40})?\}'
+)
 _MARKER = re.compile(
     r"(?:####\s*|(?:final\s+|correct\s+|right\s+)?answer\s*(?:is|was|:|=)\s*:?|(?:antwort|respuesta|réponse|risposta|resposta)"
     r"\s*(?:ist|es|est|è|é|:)\s*:?|(?:答案|答)\s*(?:是|为|為|[:：])\s*[:：]?|答え\s*(?:は|[:：])|ответ\s*[:—-])"
@@ -57,6 +70,8 @@ _CODE_LINE = re.compile(
     r"(?:for|while|if)\s*[(\w].*[:{]\s*$)",
     re.IGNORECASE,
 )
+
+_STATEMENT = re.compile(r"(?<=\n)(?=[^\W\d])(?!(?:else|elif|except|finally)\b)|(?<=\n)(?=@)")
 
 
 def without_thoughts(text: str) -> str:
@@ -142,15 +157,48 @@ def _is_python(text: str) -> bool:
 
 
 def parse_python(text: str) -> ast.Module | None:
-    """Parse Python, never running it; None where it is none, or too long to be worth it."""
+    """Parse Python, never running it; None where it is none, or too long to be worth it.
+
+    Long code is parsed some statements at a time: while the parser runs, no other thread does. So one statement of
+    more than 12,000 characters is too long, too.
+    """
     if len(text) > MAX_CODE:
         return None
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return ast.parse(text)
+            return _parsed(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
+
+
+def _parsed(text: str) -> ast.Module:
+    body: list[ast.stmt] = []
+    start = 0
+    while start < len(text):
+        tree, end = _statements(text, start)
+        body.extend(ast.increment_lineno(tree, text.count("\n", 0, start)).body)
+        start = end
+    return ast.Module(body=body, type_ignores=[])
+
+
+def _statements(text: str, start: int) -> tuple[ast.Module, int]:
+    """Parse the next statements; return them and where they end.
+
+    They are cut off where a line may begin a statement that stands by itself. What parses ends outside of every string
+    and bracket, so that the rest means the same without it.
+    """
+    if len(text) - start <= MOST_AT_ONCE:
+        return ast.parse(text[start:]), len(text)
+    least = start + LEAST_AT_ONCE
+    for further in _FURTHER:
+        cut = _STATEMENT.search(text, least, start + MOST_AT_ONCE)
+        if cut is None:
+            break
+        with contextlib.suppress(SyntaxError):
+            return ast.parse(text[start : cut.start()]), cut.start()
+        least = cut.start() + further
+    raise SyntaxError("no statement ends in time")
 
 
 @functools.lru_cache(maxsize=16)  # one answer is looked at from several sides
@@ -200,7 +248,7 @@ def _json_answer(text: str) -> str | None:
         found = fields[key]
         return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
     # Small models put line breaks, words or stray quotes around their JSON; the field is still plain to see.
-    loose = list(_LOOSE_ANSWER.finditer(text))
+    loose = list(_LOOSE_ANSWER.finditer(text[-LOOSE_CHARACTERS:]))
     return loose[-1].group(1).strip().strip('"') if value is None and loose else None
 
 

@@ -31,7 +31,7 @@ NEGATIONS = frozenset(
 """Words that turn a statement round, "don't" in the ways that it is cut into words."""
 
 _POLAR = NEGATIONS | {"yes", "true", "false"}
-_OR = re.compile(r"([^\W\d_]+)[\"'*)]*,?\s+(?:or|oder|ou|o)\s+[\"'*(]*([^\W\d_]+)", re.IGNORECASE)
+_OR = re.compile(r"(?<![^\W\d_])([^\W\d_]+)[\"'*)]*,?\s+(?:or|oder|ou|o)\s+[\"'*(]*([^\W\d_]+)", re.IGNORECASE)
 _DENIED_ELSE = re.compile(r",\s+(?:and\s+)?not\s+[^,.;!?]+", re.IGNORECASE)
 
 _OPENING = {"[": "]", "(": ")", "{": "}", "<": ">"}

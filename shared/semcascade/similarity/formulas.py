@@ -13,7 +13,7 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-
 _RAISED = re.compile(r"(?<=[\w)\]}])[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _VULGAR = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _DRESSED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathbb|operatorname)\s*\{([^{}]*)\}")
-_DEGREES = re.compile(r"\s*\^\s*(?:\\circ\b|\{\s*\\circ\s*\})")
+_DEGREES = re.compile(r"(?<!\s)\s*\^\s*(?:\\circ\b|\{\s*\\circ\s*\})")
 _ROOT = re.compile(r"\\sqrt\s*(?:\{([^{}]*)\}|(\w))")
 _COMMANDS = {
     "pi": "π", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "theta": "θ", "lambda": "λ", "mu": "μ",

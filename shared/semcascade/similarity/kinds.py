@@ -53,7 +53,7 @@ _FILTERED = frozenset(
 _INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Letters, by Unicode, that show nothing."""
 
-_NOTHING_FENCED = re.compile(r"\s*```[ \t]*\w{0,20}\s*(?:```)?\s*|\s*\*{2,}\s*")
+_NOTHING_FENCED = re.compile(r"\s*```(?:[ \t]*\w{1,20})?\s*(?:```\s*)?|\s*\*{2,}\s*")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
