@@ -8,7 +8,9 @@ import pytest
 
 from semcascade import Cascade, DeadlineExceededError, ScriptedTransport
 from semcascade.signals import Evidence, register_signal
+from semcascade.signals.catalog import _SIGNALS
 from semcascade.similarity import Similarity, register_similarity
+from semcascade.similarity.catalog import _SIMILARITIES
 from tests.engine.helpers import AGREE, PRICES, QUESTION, SCATTER, cascade
 
 PRICED = {"ensemble": [{"model": name, **PRICES} for name in "abc"], "target": {"model": "t", **PRICES}}
@@ -41,10 +43,17 @@ def fails(evidence: Evidence) -> float:
     raise ZeroDivisionError("by zero")
 
 
-for function in (raises, is_not_finite, waits):
-    register_similarity(f"own_{function.__name__}", function)
-register_similarity("own_raises_at_once", RaisesAtOnce)
-register_signal(fails, "own_fails")
+@pytest.fixture(scope="module", autouse=True)
+def _registered():
+    own = {f"own_{function.__name__}": function for function in (raises, is_not_finite, waits)}
+    own |= {"own_raises_at_once": RaisesAtOnce}
+    for name, similarity in own.items():
+        register_similarity(name, similarity)
+    register_signal(fails, "own_fails")
+    yield
+    for name in own:
+        _SIMILARITIES.unregister(name)
+    _SIGNALS.unregister("own_fails")
 
 
 @pytest.mark.parametrize("name", ["own_raises", "own_raises_at_once", "own_is_not_finite"])
@@ -59,8 +68,9 @@ def test_auto_stands_in_for_a_similarity_that_fails(name, settings, caplog):
     assert c.ledger.summary().queries == 1
 
 
-def test_a_signal_that_fails_is_undefined_and_defers(caplog):
-    decision = cascade(SCATTER, signal="own_fails").complete(QUESTION).decision
+@pytest.mark.parametrize("settings", [{}, {"speculate": "likely"}], ids=str)
+def test_a_signal_that_fails_is_undefined_and_defers(settings, caplog):
+    decision = cascade(SCATTER, signal="own_fails", **settings).complete(QUESTION).decision
     assert decision.tier == "target"
     assert "ZeroDivisionError: by zero" in decision.reason
     assert "own_fails" in caplog.text

@@ -9,6 +9,8 @@ from semcascade import Candidate
 from semcascade.errors import MemberTimeoutError
 from semcascade.evaluation import evaluate, report
 from semcascade.evaluation.studying import study
+from semcascade.signals import Evidence, register_signal
+from semcascade.signals.catalog import _SIGNALS
 from tests.evaluation.rows import MEMBERS, questions
 
 
@@ -103,6 +105,20 @@ async def test_graded_answers_are_good_where_the_target_is_hardly_better():
 async def test_rows_that_can_be_read_once_only_will_do():
     found = await study(iter(questions(20)), MEMBERS, "large")
     assert found.evaluation.n == 20
+
+
+async def test_a_signal_of_the_users_own_that_fails_is_not_among_them():
+    def fails(evidence: Evidence) -> float:
+        raise ZeroDivisionError("by zero")
+
+    register_signal(fails, "always_fails")
+    try:
+        found = await study(questions(20), MEMBERS, "large")
+    finally:
+        _SIGNALS.unregister("always_fails")
+    names = {one.name for one in found.signals}
+    assert "agreement" in names
+    assert "always_fails" not in names
 
 
 async def test_a_policy_tells_its_certificate():

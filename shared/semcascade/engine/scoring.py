@@ -37,7 +37,7 @@ from semcascade.similarity import (
 )
 from semcascade.similarity.remembered import remembering
 
-__all__ = ["Looked", "Scored", "TierScorer", "evidence_of", "misfits"]
+__all__ = ["Looked", "Scored", "TierScorer", "evidence_of", "misfits", "score_by"]
 
 _log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class TierScorer:
         choice = judged.choice if judged else self.choose(own, comparison, agreement, usable)
         signal = get_signal(effective_signal(self.signal.name, choice))
         evidence = await evidence_of([signal], comparison, choice, answers)
-        score = Score(judged.reliability, judged.reliability) if judged else _scored(signal, evidence)
+        score = Score(judged.reliability, judged.reliability) if judged else score_by(signal, evidence)
         verdict = self._decide(score, comparison, answers[choice.index], choice, usable)
         return Scored(
             choice=choice,
@@ -265,7 +265,7 @@ class TierScorer:
         return decide(self.policy, score.reliability, kind=kind, length=length)
 
 
-def _scored(signal: Signal, evidence: Evidence) -> Score:
+def score_by(signal: Signal, evidence: Evidence) -> Score:
     """Return the signal's score; undefined where it fails, so that no query is lost over it."""
     try:
         return signal.score(evidence)

@@ -6,7 +6,7 @@ import numpy as np
 
 from semcascade.config import CascadeConfig
 from semcascade.engine.policies import policy_of
-from semcascade.engine.scoring import TierScorer, evidence_of
+from semcascade.engine.scoring import TierScorer, evidence_of, score_by
 from semcascade.evaluation.curve import FloatArray
 from semcascade.evaluation.rows import Row
 from semcascade.memory import shared_memory
@@ -50,7 +50,7 @@ class SideBySide:
         query = Query.of(Request(row.messages, tools=row.tools, response_format=row.response_format))
         scored = await self._scorer.score(query, usable, places)
         evidence = await evidence_of(self._signals.values(), scored.comparison, scored.choice, usable)
-        found = (signal.score(evidence).reliability for signal in self._signals.values())
+        found = (score_by(signal, evidence).reliability for signal in self._signals.values())
         self._scores.append([np.nan if value is None else value for value in found])
 
     def scores(self) -> dict[str, FloatArray]:
