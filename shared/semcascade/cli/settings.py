@@ -55,6 +55,9 @@ _OPTIONS = (
                  help="When to stop waiting for members that can change nothing  [answer]."),
     click.option("--speculate", callback=_number_or_word, metavar="WHEN",
                  help="Ask the target early: always, likely, or after so many seconds  [off]."),
+    click.option("--drop-slow", type=float, metavar="0..1",
+                 help="Leave out members that take longer than this share of their latest answers, once there are "
+                      "answers enough. It is learnt from many questions in one process  [never]."),
     click.option("--hedge-after", callback=_number_or_word, metavar="WHEN",
                  help="Ask a slow member once more: after so many seconds, or p95 of its own  [never]."),
     click.option("--timeout", type=float, metavar="SECONDS", help="For one attempt at one member."),
