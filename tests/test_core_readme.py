@@ -14,6 +14,7 @@ import pytest
 
 import semcascade
 from semcascade import Cascade, CascadeConfig, ScriptedTransport
+from semcascade._litellm import litellm
 from semcascade.litellm import unregister
 from semcascade.signals import signals
 from semcascade.signals.catalog import _SIGNALS
@@ -34,8 +35,8 @@ It is Tokyo. accepted a
 """
 
 
-def test_snippets_run_one_after_the_other(monkeypatch):
-    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+def test_snippets_run_one_after_the_other():
+    litellm()  # by our door: the import of a snippet would fetch a price table, and leave a LiteLLM that talks
     said, names = io.StringIO(), {}
     try:
         with contextlib.redirect_stdout(said):

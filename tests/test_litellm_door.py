@@ -75,6 +75,22 @@ def test_what_the_user_has_set_stands():
     assert run(LOAD, LITELLM_MODE="DEV")["mode"] == "DEV"
 
 
+def test_only_who_owns_the_output_silences_litellm_that_is_there_already():
+    found = run(
+        """
+import json, sys, types
+mine = types.ModuleType("litellm")
+mine.suppress_debug_info = False
+sys.modules["litellm"] = mine
+from semcascade._litellm import quiet
+with quiet():
+    within = mine.suppress_debug_info
+print(json.dumps({"within": within, "after": mine.suppress_debug_info}))
+"""
+    )
+    assert found == {"within": True, "after": False}
+
+
 def test_litellm_that_is_there_already_is_left_as_it_is():
     found = run(
         """

@@ -1,5 +1,6 @@
 """What an install brings, plain and editable: three packages, and nothing of the repository's other folders."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,8 @@ for name in ("semcascade", "langchain_semcascade", "llamaindex_semcascade", "sha
 
 
 def run(*command, cwd=None):
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, cwd=cwd)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, cwd=cwd, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -18,6 +18,7 @@ __all__ = [
     "litellm",
     "not_reported_itself",
     "part_of_a_call",
+    "quiet",
     "was_imported",
 ]
 
@@ -49,6 +50,23 @@ def litellm() -> Any:
         module.telemetry = False
     getattr(module, _NO_NAME, None)
     return module
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let LiteLLM print nothing of its own accord meanwhile, also where others imported it before.
+
+    Only whoever owns the process's standard output may say so.
+    """
+    module = sys.modules.get("litellm")
+    before = getattr(module, "suppress_debug_info", True)
+    try:
+        if module is not None:
+            module.suppress_debug_info = True  # type: ignore[attr-defined]
+        yield
+    finally:
+        if module is not None:
+            module.suppress_debug_info = before  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import shell_complete
 
 from semcascade import __version__
+from semcascade._litellm import quiet
 from semcascade.cli import terminal
 from semcascade.cli.ask import ask
 from semcascade.cli.calibrate import calibrate, policy
@@ -58,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
     terminal.prepare()
     secrecy = Secrecy()
     try:
-        with _without_warnings():
+        with _without_warnings(), quiet():
             code = _dispatch(list(arguments), secrecy)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the last stop: every error becomes a line and an exit code
