@@ -115,6 +115,26 @@ def test_a_stream_that_is_garbage_on_the_engines_own_loop_holds_nobody_up():
     assert took < 2.5
 
 
+def test_a_stream_that_is_left_in_generators_around_it_ends_with_its_loop():
+    never, complaints = Never(), []
+    c = cascade(SCATTER, target="never/t", transports={"never": never})
+
+    async def around(items):
+        async for item in items:
+            yield item
+
+    async def leave():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context["message"]))
+        async for _ in around(around(c.astream(QUESTION))):
+            break
+
+    asyncio.run(leave())
+    gc.collect()
+    assert never.cancelled.wait(5)
+    assert complaints == []
+    assert c.ledger.summary().calls == 4
+
+
 def test_a_stream_whose_loop_is_closed_ends_upstream():
     class Talking(ScriptedTransport):
         def __init__(self):

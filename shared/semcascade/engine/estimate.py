@@ -23,6 +23,9 @@ _MEDIA_TOKENS = 2000
 
 _WORDS = re.compile(r"(?:[^\W\d_]|\s)+")
 
+_ASCII_WORDS = bytes(char for char in range(128) if _WORDS.match(chr(char)))
+"""Taken out by this table, long prompts hold up nobody; a pattern is forty times as slow."""
+
 _AROUND_MESSAGE = 8
 """Tokens that mark where a message begins, who speaks, and where it ends."""
 
@@ -58,7 +61,13 @@ def text_tokens(texts: Iterable[str]) -> int:
     >>> text_tokens(["What is the capital of Japan?"]), text_tokens(["3.14"])
     (15, 4)
     """
-    return sum((len(text.encode("utf-8", "replace")) + len(_WORDS.sub("", text)) + 1) // 2 for text in texts)
+    return sum(map(_text_tokens, texts))
+
+
+def _text_tokens(text: str) -> int:
+    data = text.encode("utf-8", "replace")
+    marks = data.translate(None, _ASCII_WORDS) if text.isascii() else _WORDS.sub("", text)
+    return (len(data) + len(marks) + 1) // 2
 
 
 def _message_tokens(message: Mapping[str, Any]) -> int:

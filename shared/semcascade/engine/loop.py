@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 _SHUTDOWN_S = 3.0
 
+_MOMENT_S = 0.05
+"""For so long a stream that is left may hold up the loop of who leaves it; letting go takes a fraction of it."""
+
 ENDING = "the interpreter is shutting down; let the main thread wait for those that ask"
 
 
@@ -108,8 +111,7 @@ class EngineLoop:
             raise
         except BaseException:
             future.cancel()
-            for pause in _pauses_until_ended(work):
-                time.sleep(pause)
+            _wait_until_ended(work, _SHUTDOWN_S)
             raise
 
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
@@ -119,7 +121,7 @@ class EngineLoop:
         try:
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
         except asyncio.CancelledError:
-            for pause in _pauses_until_ended(work):
+            for pause in _pauses_until_ended(work, _SHUTDOWN_S):
                 await asyncio.sleep(pause)
             raise
 
@@ -150,15 +152,20 @@ class EngineLoop:
             except RuntimeError:  # the caller's loop is closed
                 raise _GoneError from None
 
-        future = asyncio.run_coroutine_threadsafe(_feed(items, put), self._loop)
+        feed = _feed(items, put)
+        future = asyncio.run_coroutine_threadsafe(feed, self._loop)
         try:
             while not isinstance(item := await crossing.get(), _End):
                 yield item
+        except GeneratorExit:  # nothing is awaited here: a loop that ends leaves its generators but one step
+            future.cancel()
+            if not self._on_own_thread():
+                _wait_until_ended(feed, _MOMENT_S)
+            raise
         except BaseException:
             future.cancel()
-            if not caller.is_closed():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(_adrain(crossing), _SHUTDOWN_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(_adrain(crossing), _SHUTDOWN_S)
             raise
         if item.error is not None:
             raise item.error
@@ -207,9 +214,14 @@ class EngineLoop:
             )
 
 
-def _pauses_until_ended(work: Coroutine[Any, Any, Any]) -> Iterator[float]:
-    """Yield short pauses until a cancelled coroutine has let go and is in the ledger; not for longer than a while."""
-    until = time.monotonic() + _SHUTDOWN_S
+def _wait_until_ended(work: Coroutine[Any, Any, Any], seconds: float) -> None:
+    for pause in _pauses_until_ended(work, seconds):
+        time.sleep(pause)
+
+
+def _pauses_until_ended(work: Coroutine[Any, Any, Any], seconds: float) -> Iterator[float]:
+    """Yield short pauses until a cancelled coroutine has let go and is in the ledger, or so many seconds are over."""
+    until = time.monotonic() + seconds
     while inspect.getcoroutinestate(work) != inspect.CORO_CLOSED and time.monotonic() < until:
         yield 0.002
 
