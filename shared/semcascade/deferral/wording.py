@@ -10,7 +10,7 @@ import unicodedata
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MAX_CHARACTERS", "hashed"]
+__all__ = ["MAX_CHARACTERS", "hashed", "looked_at"]
 
 MAX_CHARACTERS = 4_000
 """How much of a text is looked at: its beginning and its end, half each."""
@@ -18,6 +18,13 @@ MAX_CHARACTERS = 4_000
 ORDERS = (3, 4)
 
 _MULTIPLIER, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
+
+
+def looked_at(text: str) -> str:
+    """Return the part of a text that its hashed n-grams are of."""
+    if len(text) <= MAX_CHARACTERS:
+        return text
+    return f"{text[: MAX_CHARACTERS // 2]} {text[1 - MAX_CHARACTERS // 2 :]}"
 
 
 def hashed(text: str, buckets: int) -> npt.NDArray[np.float64]:
@@ -33,9 +40,7 @@ def hashed(text: str, buckets: int) -> npt.NDArray[np.float64]:
     >>> bool(np.allclose(hashed("Hello  World", 64), hashed("hello world", 64)))
     True
     """
-    if len(text) > MAX_CHARACTERS:
-        text = f"{text[: MAX_CHARACTERS // 2]} {text[-MAX_CHARACTERS // 2 :]}"
-    plain = f" {' '.join(unicodedata.normalize('NFKC', text).casefold().split())} "
+    plain = f" {' '.join(unicodedata.normalize('NFKC', looked_at(text)).casefold().split())} "
     signs = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     counts = np.zeros(buckets)
     shift = np.uint64(64 - (buckets.bit_length() - 1))

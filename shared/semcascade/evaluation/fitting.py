@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 FEWEST_ROWS = 8
 """Fewer rows tell nothing."""
 
-MOST_ROWS = 20_000
+MOST_ROWS = 10_000
 """No more rows are fitted on, so that memory has a bound; more make hardly a difference."""
 
 _FIT_SHARE = 0.5

@@ -22,7 +22,7 @@ LEARNED_ROWS = 40
 """Fewer rows are not learned from: signals that need no labels decide."""
 
 BEYOND_NOISE = 2.0
-"""Standard errors by which a plainer recipe must be better to be taken."""
+"""Standard errors by which another recipe must be better to be taken: the best of many is often better by luck."""
 
 _FOLDS, _DRAWS = 4, 100
 
@@ -107,9 +107,8 @@ def _logistic(examples: Examples, sights: Sights, rows: npt.NDArray[np.intp], se
 def choose_recipe(recipes: list[Recipe], sights: Sights, target: FloatArray, rows: npt.NDArray[np.intp]) -> list[Trial]:
     """Try the recipes on the rows of the fit, and return them all, the one to take first.
 
-    The last recipe, the learned one where there is one, is left for another only if that is better beyond noise
-    (two standard errors of the difference: the best of many is often better by luck), and, where it loses against the
-    strict chord by a standard error, for the first, which knows nothing of the query.
+    The last recipe, the learned one where there is one, is left for another only if that is better beyond noise, and,
+    where what is taken loses against the strict chord beyond noise, for the first, which knows nothing of the query.
     """
     trial = _Trial(sights.quality[rows], target[rows])
     gains = [trial.gain(recipe) for recipe in recipes]
@@ -121,7 +120,7 @@ def choose_recipe(recipes: list[Recipe], sights: Sights, target: FloatArray, row
         ):
             best = index
     errors = {best: trial.error(recipes[best])}
-    if gains[best] < -errors[best]:
+    if gains[best] < -BEYOND_NOISE * errors[best]:
         best = 0
     order = [best, *(index for index in range(len(recipes)) if index != best)]
     return [Trial(recipes[index], gains[index], errors.get(index)) for index in order]

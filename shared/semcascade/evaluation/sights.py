@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from semcascade.config import CascadeConfig, Selection, Tier
 from semcascade.deferral.features import Observation
 from semcascade.deferral.selection import effective_signal
+from semcascade.deferral.wording import looked_at
 from semcascade.engine.observing import aobserve
 from semcascade.engine.scoring import Looked, TierScorer, evidence_of
 from semcascade.evaluation.curve import FloatArray
@@ -138,7 +140,8 @@ class Watcher:
         if len(answers) >= scorer.quorum:
             await scorer.prepare()
             looked = await scorer.look(query, answers, places, heard)
-            rows.seen.append(await aobserve(query, looked.answers, looked.places, looked.comparison, self._memory))
+            seen = await aobserve(query, looked.answers, looked.places, looked.comparison, self._memory)
+            rows.seen.append(_slim(seen))
             for index, place in enumerate(places):
                 usable[place] = looked.usable[index]
                 kinds[place] = looked.comparison.kinds[index].value
@@ -146,7 +149,7 @@ class Watcher:
             if any(usable):
                 scores, chosen = await self._rank(number, looked)
         else:
-            rows.seen.append(Observation({}, query.text, {}))
+            rows.seen.append(Observation({}, looked_at(query.text), {}))
         rows.usable.append(usable)
         rows.kinds.append(kinds)
         rows.lengths.append(lengths)
@@ -174,6 +177,13 @@ class Watcher:
             scores.append(known[signal, choice.index])
             chosen.append(looked.places[choice.index])
         return scores, chosen
+
+
+def _slim(seen: Observation) -> Observation:
+    """Return what was seen without what only takes room: names of features that are one in all rows, texts cut."""
+    features = {sys.intern(name): value for name, value in seen.features.items()}
+    texts = {place: looked_at(text) for place, text in seen.answers.items()}
+    return Observation(features, looked_at(seen.question), texts)
 
 
 def _ways(scorer: TierScorer) -> list[tuple[str, Selection]]:
