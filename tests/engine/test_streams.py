@@ -17,6 +17,7 @@ from semcascade import (
 )
 from semcascade.engine.loop import EngineLoop
 from semcascade.errors import RateLimitError, ServerError
+from semcascade.transport.crossing import from_here
 from tests.engine.helpers import AGREE, QUESTION, SCATTER, Never, cascade
 
 
@@ -125,7 +126,7 @@ def test_a_stream_that_is_left_in_generators_around_it_ends_with_its_loop():
 
     async def leave():
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context["message"]))
-        async for _ in around(around(c.astream(QUESTION))):
+        async for _ in around(from_here(c.astream(QUESTION))):
             break
 
     asyncio.run(leave())
