@@ -1,7 +1,9 @@
 """Queries that nobody waits for to the end: what they asked stands in the ledger all the same."""
 
 import asyncio
+import gc
 import threading
+import warnings
 
 import pytest
 
@@ -11,6 +13,7 @@ from semcascade.engine.attempts import Deadline, Patience, Tally
 from semcascade.engine.departures import cut_short
 from semcascade.engine.guard import Guards
 from semcascade.engine.hedging import ask_hedged
+from semcascade.engine.loop import EngineLoop
 from semcascade.engine.streams import ask_in_pieces
 from semcascade.errors import ConnectionFailedError
 from semcascade.messages import Request
@@ -189,3 +192,21 @@ async def test_who_hears_that_a_query_is_cancelled_finds_it_in_the_ledger():
         with pytest.raises(asyncio.CancelledError):
             await task
         assert (c.ledger.summary().queries, c.ledger.summary().calls) == (number, 2 * number)
+
+
+def test_who_leaves_before_anybody_is_made_ready_leaves_nothing_behind():
+    class Prepared(ScriptedTransport):
+        async def prepare(self, member):
+            await asyncio.sleep(0)
+
+    async def leave_at_once():
+        task = asyncio.ensure_future(priced(Prepared(SCATTER)).acomplete("?"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        EngineLoop.shared().run(leave_at_once())
+        gc.collect()
+    assert [str(warning.message) for warning in told] == []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from semcascade.engine.attempts import Deadline, as_member_error, failed
 from semcascade.engine.loop import ENDING, EngineLoop, is_ending
@@ -40,7 +41,7 @@ async def make_ready(inquiry: Inquiry) -> None:
     for scorer in plan.scorers if only is None else ():
         if scorer.ready:
             continue
-        error = await _in_time(scorer.prepare(), f"similarity {scorer.similarity.name}", deadline)
+        error = await _in_time(scorer.prepare, f"similarity {scorer.similarity.name}", deadline)
         if error is not None:
             raise error
 
@@ -52,7 +53,7 @@ async def _unprepared(
     if not members:
         return {}
     errors = await asyncio.gather(
-        *(_in_time(transport.prepare(member), member.name, deadline) for member, transport in members)
+        *(_in_time(partial(transport.prepare, member), member.name, deadline) for member, transport in members)
     )
     EngineLoop.shared().end_before_litellm()  # which may have been imported just now
     return {id(member): error for (member, _), error in zip(members, errors, strict=True)}
@@ -63,12 +64,12 @@ def _prepares(transport: Transport) -> bool:
     return type(transport).prepare is not Transport.prepare
 
 
-async def _in_time(preparing: Awaitable[None], name: str, deadline: Deadline) -> SemcascadeError | None:
-    """Wait for a preparation within the query's deadline; return why it failed, or None."""
+async def _in_time(prepare: Callable[[], Awaitable[None]], name: str, deadline: Deadline) -> SemcascadeError | None:
+    """Prepare within the query's deadline; return why it failed, or None."""
     left = deadline.remaining()
     try:
         async with asyncio.timeout(None if left == float("inf") else left):
-            await preparing
+            await prepare()
     except TimeoutError:
         return DeadlineExceededError(f"{name} was not ready before the query's deadline")
     except SemcascadeError as error:
