@@ -59,6 +59,12 @@ Rows without scores are scored by likeness to the target's own answer."""
               help="Price of a member where none was recorded; once, or once for each tier.")  # fmt: skip
 @click.option("--target-cost", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
               help="Price of the target where none was recorded.")  # fmt: skip
+@click.option(
+    "--router/--no-router",
+    default=True,
+    show_default=True,
+    help="Let queries start later that are likely to be deferred; off in any case where that saves nothing.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every draw.")
 def calibrate(
     data: Path,
@@ -72,6 +78,7 @@ def calibrate(
     good: float,
     member_cost: tuple[float, ...],
     target_cost: float,
+    router: bool,
     seed: int,
     **options: Any,
 ) -> None:
@@ -101,6 +108,7 @@ def calibrate(
                 target_cost=target_cost,
                 quality=quality,
                 seed=seed,
+                router=router,
                 skipped=tell_skipped(data),
                 **settings,
             )

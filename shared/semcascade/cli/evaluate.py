@@ -106,7 +106,7 @@ def _notes(found: dict[str, Evaluation]) -> Iterator[RenderableType]:
     from semcascade.decision import one_line
 
     for name, it in found.items():
-        for line in (_as_set(it), _in_numbers(it), *it.notes):
+        for line in (_as_set(it), *_router(it), _in_numbers(it), *it.notes):
             yield Text(f"{one_line(name, 32)}: {one_line(line, 300)}", style="dim")
 
 
@@ -115,6 +115,14 @@ def _as_set(it: Evaluation) -> str:
     threshold = "its thresholds" if at["threshold"] is None else f"threshold {at['threshold']:.2f}"
     did = f"{at['deferral_rate']:.0%} deferred, {at['cost']:.0%} of the target's cost ({said})"
     return f"at {threshold}: {did}, quality {at['quality']:.3f}"
+
+
+def _router(it: Evaluation) -> Iterator[str]:
+    """Yield what the router does, where there is one."""
+    if it.router is not None:
+        first, worth = it.router["starts"][0], it.router
+        saved = f"{worth['saves']:+.3f} of the target's cost a query saved by it (± {worth['error']:.3f})"
+        yield f"router: {1 - first:.0%} start later, {saved} at the same thresholds, quality {worth['gains']:+.4f}"
 
 
 def _in_numbers(it: Evaluation) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 from semcascade.cli.tables import plain_table
 from semcascade.decision import one_line
 from semcascade.deferral.policy import Bin, Policy, TierPolicy
+from semcascade.deferral.router import RouterPolicy
 
 if TYPE_CHECKING:
     from semcascade.evaluation.fitting import Fit
@@ -76,12 +77,28 @@ def _lines(policy: Policy) -> Iterator[Text]:
             yield Text(one_line(str(tier.certificate), 400), style=style)
         for note in tier.notes:
             yield Text(one_line(note, 300), style="dim")
+    if policy.router is not None:
+        yield Text(_router(policy, policy.router), style="green")
     if policy.data is not None:
         fitted = f"{policy.data.rows} rows ({policy.data.quality}), data {policy.data.digest[:12]}"
         library = f", semcascade {policy.library}" if policy.library else ""
         yield Text(one_line(f"policy {policy.digest}: fitted to {fitted}{library}", 200), style="dim")
     for note in policy.notes:
         yield Text(one_line(note, 300), style="dim")
+
+
+def _router(policy: Policy, router: RouterPolicy) -> str:
+    """Say where queries start, and what that is worth."""
+    names = [*(" + ".join(tier.members) for tier in policy.tiers), policy.target]
+    starts = ", ".join(
+        f"{share:.0%} at {one_line(name, 40)}" for share, name in zip(router.starts, names, strict=False)
+    )
+    said = f"router: queries start {starts}" if starts else "router: it says where queries start"
+    if router.saves is not None:
+        said += f"; saves {router.saves:.3f} of the target's cost a query"
+        said += "" if router.error is None else f" (± {router.error:.3f})"
+        said += "" if router.gains is None else f", quality {router.gains:+.4f}"
+    return one_line(said, 400)
 
 
 def _trials(trials: tuple[Trial, ...]) -> RenderableType:

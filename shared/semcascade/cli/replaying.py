@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from semcascade.cli import terminal
+from semcascade.cli.settings import router_of
 
 if TYPE_CHECKING:
     from semcascade.evaluation import Row
@@ -32,6 +33,8 @@ _OPTIONS = (
     click.option("--threshold", type=click.FloatRange(0, 1), help="Least score that is accepted.  [default: 0.6]"),
     click.option("--policy", type=click.Path(path_type=Path), metavar="P",
                  help="A fitted policy decides, by its own signal and thresholds; its members stand for themselves."),
+    click.option("--router", callback=router_of, metavar="C",
+                 help="Complexity, 0 to 1, from which on queries go straight to the target; off: nor by a policy."),
     click.option("--member-cost", type=click.FloatRange(min=0), multiple=True, default=(0.05,), show_default="0.05",
                  help="Price of a member where none was recorded; once, or once for each tier before the target."),
     click.option("--target-cost", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,

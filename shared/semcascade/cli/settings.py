@@ -15,7 +15,7 @@ from semcascade.errors import ConfigError
 if TYPE_CHECKING:
     from semcascade.config import CascadeConfig, Member, Tier
 
-__all__ = ["HOW_TO_START", "cascade_options", "find_config", "need_config"]
+__all__ = ["HOW_TO_START", "cascade_options", "find_config", "need_config", "router_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +36,18 @@ def _number_or_word(_: click.Context, __: click.Parameter, value: str | None) ->
         return value
 
 
+def router_of(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, float] | bool | None:
+    """Read a complexity, or "off"; whether the number is right the configuration says."""
+    if value is None:
+        return None
+    if value == "off":
+        return False
+    try:
+        return {"complexity": float(value)}
+    except ValueError:
+        raise click.BadParameter("expected a complexity from 0 to 1, or off") from None
+
+
 _OPTIONS = (
     click.option("-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE",
                  help=f"TOML or JSON file  [else: ${FILE_VARIABLE}, ./{DEFAULT_FILE}]."),
@@ -51,6 +63,8 @@ _OPTIONS = (
     click.option("--selection", metavar="WAY", help="Which answer is returned: auto, central or primary."),
     click.option("--policy", type=click.Path(dir_okay=False), metavar="FILE",
                  help="Fitted policy that decides, a JSON file."),
+    click.option("--router", callback=router_of, metavar="C",
+                 help="Complexity, 0 to 1, from which on questions go straight to the target; off: nor by a policy."),
     click.option("--early-exit", type=click.Choice(["answer", "verdict", "off"]),
                  help="When to stop waiting for members that can change nothing  [answer]."),
     click.option("--speculate", callback=_number_or_word, metavar="WHEN",

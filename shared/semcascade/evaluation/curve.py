@@ -110,6 +110,12 @@ class Outcome:
             self.member_cost[rows],
         )
 
+    def walked(self, started: npt.NDArray[np.intp], answered: npt.NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+        """Return (n,) what rows cost that start at one tier and are answered by another, and the answers' quality."""
+        rows = np.arange(len(self))
+        paid = np.vstack([np.zeros(len(self)), np.cumsum(self.cost, axis=0)])
+        return paid[answered + 1, rows] - paid[started, rows], self.quality[answered, rows]
+
     def answered_by(self, threshold: float) -> npt.NDArray[np.intp]:
         """Return (n,) the tier that answers each row at a threshold; undefined scores are never accepted."""
         reached = np.vstack([self.reliability >= threshold, np.ones(len(self), dtype=bool)])

@@ -64,6 +64,9 @@ class Evaluation:
             price of a member at which reaching 99 % of the target's quality costs as much as the target.
         at_threshold: What the cascade does as it is set: `threshold` (None where there are several),
             `deferral_rate`, `cost`, `quality`, and `loss`, the mean quality lost against the target.
+        router: What the router does, where there is one: `starts`, the share of queries that starts at each tier, the
+            target last; `saves`, what a query saves by it as a share of the target's cost, at the same thresholds, with
+            its standard `error`; `gains`, how much the quality rises. All else but `at_threshold` is without it.
         curve: The deferral curve's points, from accepting everything to deferring everything: `threshold`, `rate`,
             `cost`, `quality`.
         notes: What to know before believing the numbers.
@@ -92,6 +95,7 @@ class Evaluation:
     break_even: dict[str, float | None]
     at_threshold: dict[str, float | None]
     curve: dict[str, tuple[float | None, ...]]
+    router: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,6 +181,7 @@ def assess(observed: Observed, prices: Prices, *, seed: int = 0) -> Evaluation:
         break_even={"deferral_rate": _affordable(outcome.curve), "member_cost": (1 - reached.rate) / members},
         at_threshold=_at_threshold(observed, outcome),
         curve=_thinned(outcome.curve),
+        router=_router(observed, outcome),
         notes=tuple(_notes(observed, outcome, reached.cost, chord_ci)),
     )
 
@@ -184,16 +189,29 @@ def assess(observed: Observed, prices: Prices, *, seed: int = 0) -> Evaluation:
 def _at_threshold(observed: Observed, outcome: Outcome) -> dict[str, float | None]:
     """Return what the cascade does as it is set."""
     unit = outcome.cost[-1].mean() or 1.0
-    answered = observed.answered
-    rows = np.arange(len(outcome))
-    cost = np.cumsum(outcome.cost, axis=0)[answered, rows]
-    quality = outcome.quality[answered, rows]
+    cost, quality = outcome.walked(observed.started, observed.answered)
     return {
         "threshold": observed.threshold,
-        "deferral_rate": float((answered == len(outcome.quality) - 1).mean()),
+        "deferral_rate": float((observed.answered == len(outcome.quality) - 1).mean()),
         "cost": float(cost.mean() / unit),
         "quality": float(quality.mean()),
         "loss": float((outcome.target - quality).mean()),
+    }
+
+
+def _router(observed: Observed, outcome: Outcome) -> dict[str, Any] | None:
+    """Return what letting queries start later does; None where none does."""
+    if not observed.routed:
+        return None
+    cost, quality = outcome.walked(observed.started, observed.answered)
+    cost_without, quality_without = outcome.walked(np.zeros_like(observed.started), observed.unrouted)
+    saved = (cost_without - cost) / (outcome.cost[-1].mean() or 1.0)
+    starts = np.bincount(observed.started, minlength=len(outcome.quality)) / len(outcome)
+    return {
+        "starts": starts.tolist(),
+        "saves": float(saved.mean()),
+        "error": float(saved.std() / np.sqrt(len(saved))),
+        "gains": float((quality - quality_without).mean()),
     }
 
 

@@ -76,6 +76,14 @@ class Goal:
         """Whether the goal is a guarantee, which takes rows of its own."""
         return self.max_loss is not None
 
+    def reached(self, *, cost: float, rate: float, quality: float) -> bool:
+        """Say whether a mean cost, a share of deferred queries and a mean quality are what was asked for."""
+        if self.max_cost is not None:
+            return cost <= self.max_cost + 1e-9
+        if self.escalation_rate is not None:
+            return rate <= self.escalation_rate + 1e-9
+        return self.min_quality is None or quality >= self.min_quality - 1e-9
+
     def __str__(self) -> str:
         if self.max_cost is not None:
             return f"a mean cost of at most {self.max_cost:.0%} of the target's"

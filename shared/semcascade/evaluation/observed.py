@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcascade.config import CascadeConfig
+from semcascade.engine.entry import entry_of
 from semcascade.engine.policies import policy_of
 from semcascade.errors import InputError
 from semcascade.evaluation.curve import FloatArray, Outcome
@@ -46,6 +47,9 @@ class Observed:
         chosen: (tiers, n) quality of the answer that each tier would return; NaN where it was not asked.
         scoring: (n,) US dollars for comparing, NaN where unknown.
         answered: (n,) the number of the tier that answered as the cascade is set.
+        started: (n,) the number of the tier that the row started at; 0 without a router.
+        unrouted: (n,) the number of the tier that would have answered without a router.
+        routed: Whether a router says where rows start.
         threshold: What scores were held against, or None where that differs from row to row.
     """
 
@@ -60,6 +64,9 @@ class Observed:
     chosen: FloatArray
     scoring: FloatArray
     answered: npt.NDArray[np.intp]
+    started: npt.NDArray[np.intp]
+    unrouted: npt.NDArray[np.intp]
+    routed: bool
     threshold: float | None
 
     def __len__(self) -> int:
@@ -135,7 +142,8 @@ class _Columns:
         self._answers.append([float(len(row.all_answers(name))) for name in self.systems])
         scoring, *scores = (np.nan if value is None else value for value in (outcome.scoring, *outcome.scores))
         chosen = [_chosen(row, place) for place in outcome.chosen]
-        self._decided.append([float(outcome.answered), scoring, *scores, *chosen])
+        places = map(float, (outcome.answered, outcome.started, outcome.unrouted))
+        self._decided.append([*places, scoring, *scores, *chosen])
         self._signal = self._signal or outcome.signal
 
     def observed(self, config: CascadeConfig) -> Observed:
@@ -153,10 +161,13 @@ class _Columns:
             quality=dict(zip(self.systems, quality, strict=True)),
             paid=dict(zip(self.systems, paid, strict=True)),
             answers=dict(zip(self.systems, answers, strict=True)),
-            reliability=decided[2 : 2 + cheap],
-            chosen=np.vstack([decided[2 + cheap :], target]),
-            scoring=decided[1],
+            reliability=decided[4 : 4 + cheap],
+            chosen=np.vstack([decided[4 + cheap :], target]),
+            scoring=decided[3],
             answered=decided[0].astype(np.intp),
+            started=decided[1].astype(np.intp),
+            unrouted=decided[2].astype(np.intp),
+            routed=entry_of(config, policy_of(config)) is not None,
             threshold=_one_threshold(config),
         )
 

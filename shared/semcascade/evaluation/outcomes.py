@@ -9,6 +9,7 @@ from typing import Self
 
 from semcascade.config import CascadeConfig
 from semcascade.decision import Decision, TierRecord
+from semcascade.engine.entry import entry_of
 from semcascade.engine.policies import policy_of
 from semcascade.evaluation.replay import Replayer, batches
 from semcascade.evaluation.rows import Row
@@ -17,7 +18,7 @@ from semcascade.signals.catalog import comes_along
 from semcascade.similarity import get_similarity
 from semcascade.similarity.remembered import is_lasting
 
-__all__ = ["Outcomes", "RowOutcome", "asking_all"]
+__all__ = ["Outcomes", "RowOutcome", "asking_all", "unrouted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class RowOutcome:
         scores: Each tier's reliability, None where undefined.
         chosen: The member and the sample that each tier would return, by number; None where nobody answered.
         signal: What was scored, or "".
+        started: The number of the tier that the query started at.
+        unrouted: The number of the tier that answers where every query starts at the first.
     """
 
     answered: int
@@ -37,25 +40,39 @@ class RowOutcome:
     scores: tuple[float | None, ...]
     chosen: tuple[tuple[str, int] | None, ...]
     signal: str
+    started: int = 0
+    unrouted: int = 0
 
     @classmethod
-    def of(cls, decision: Decision, full: Decision, cheap: int) -> Self:
+    def of(cls, decision: Decision, plain: Decision, full: Decision, cheap: int) -> Self:
         """Return the outcome of a row.
 
         Args:
             decision: What was decided.
+            plain: What is decided without a router.
             full: What is decided where every tier is asked.
             cheap: How many tiers come before the target.
         """
         tiers = full.tiers[:cheap]
         costs = [tier.scoring_cost for tier in tiers]
         return cls(
-            answered=len(decision.tiers) - 1 if decision.accepted else len(tiers),
+            answered=_answering(decision, cheap),
             scoring=None if None in costs else float(sum(cost or 0.0 for cost in costs)),
             scores=tuple(tier.score for tier in tiers),
             chosen=tuple(_chosen(tier) for tier in tiers),
             signal=next((tier.signal for tier in tiers if tier.signal), ""),
+            started=_starting(decision),
+            unrouted=_answering(plain, cheap),
         )
+
+
+def _starting(decision: Decision) -> int:
+    return 0 if decision.route is None else len(decision.route.skipped)
+
+
+def _answering(decision: Decision, cheap: int) -> int:
+    """Return the number of the tier that answered."""
+    return _starting(decision) + len(decision.tiers) - 1 if decision.accepted else cheap
 
 
 def _chosen(tier: TierRecord) -> tuple[str, int] | None:
@@ -78,6 +95,8 @@ class Outcomes:
     def __init__(self, config: CascadeConfig) -> None:
         self._tiers, self._memory = config.tiers, shared_memory()
         self._decides = Replayer(config)
+        plain = unrouted(config)
+        self._plain = None if plain == config else Replayer(plain)
         self._asks_all = Replayer(asking_all(config)) if len(config.tiers) > 2 else None
         self._systems = list(dict.fromkeys(member.name for tier in config.tiers for member in tier.members))
         self._cascade = _fingerprint(config) if _lasts(config) else None
@@ -85,7 +104,7 @@ class Outcomes:
     async def of(self, rows: Iterable[Row]) -> AsyncIterator[tuple[Row, RowOutcome]]:
         """Yield every row with its outcome, in order; each row must have an answer of every member."""
         async with AsyncExitStack() as stack:
-            for replayer in filter(None, (self._decides, self._asks_all)):
+            for replayer in filter(None, (self._decides, self._plain, self._asks_all)):
                 await stack.enter_async_context(replayer)
             for some in batches(rows):
                 for row, outcome in zip(some, await self._found(some), strict=True):
@@ -102,9 +121,10 @@ class Outcomes:
 
     async def _replayed(self, rows: Sequence[Row]) -> list[RowOutcome]:
         decisions = await self._decides.decide(rows)
-        full = decisions if self._asks_all is None else await self._asks_all.decide(rows)
+        plain = decisions if self._plain is None else await self._plain.decide(rows)
+        full = plain if self._asks_all is None else await self._asks_all.decide(rows)
         cheap = len(self._tiers) - 1
-        return [RowOutcome.of(one, whole, cheap) for one, whole in zip(decisions, full, strict=True)]
+        return [RowOutcome.of(*three, cheap) for three in zip(decisions, plain, full, strict=True)]
 
     def _key(self, row: Row) -> bytes | None:
         if self._cascade is None:
@@ -116,13 +136,25 @@ class Outcomes:
         found = self._memory.get(key)
         if found is None:
             return None
-        answered, scoring, scores, chosen, signal = found
+        answered, scoring, scores, chosen, signal, started, plain = found
         places = tuple(None if place is None else (place[0], place[1]) for place in chosen)
-        return RowOutcome(answered, scoring, tuple(scores), places, signal)
+        return RowOutcome(answered, scoring, tuple(scores), places, signal, started, plain)
+
+
+def unrouted(config: CascadeConfig) -> CascadeConfig:
+    """Return a configuration by which every query starts at the first tier; the same where it does so anyway."""
+    policy = policy_of(config)
+    if entry_of(config, policy) is None:
+        return config
+    update: dict[str, object] = {"router": None}
+    if policy is not None:
+        update["policy"] = policy.model_copy(update={"router": None}).to_dict()
+    return config.model_copy(update=update)
 
 
 def asking_all(config: CascadeConfig) -> CascadeConfig:
     """Return a configuration that asks all tiers but the last, whatever they answer, so that each can be judged."""
+    config = unrouted(config)
     policy = policy_of(config)
     if policy is not None:
         tiers = [tier.model_copy(update={"threshold": None, "bins": []}) for tier in policy.tiers]

@@ -20,7 +20,7 @@ from semcascade.errors import ConfigError
 from semcascade.evaluation.curve import FloatArray, Outcome
 from semcascade.evaluation.goals import Goal
 
-__all__ = ["Settled", "TierRows", "certify", "reach"]
+__all__ = ["Settled", "TierRows", "certify", "reach", "within"]
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,20 @@ def _of_tier(common: float, share: float) -> float | None:
     if common == float("inf"):
         return None
     return float(np.clip(0.5 + (common - 0.5) * share, 0.0, 1.0)) if np.isfinite(common) else 0.0
+
+
+def within(goal: Goal, rows: TierRows, tiers: int) -> float | None:
+    """Return the threshold that keeps a goal's bound on these rows, with nothing to spare for other rows.
+
+    Args:
+        goal: A loss.
+        rows: What a tier says of them.
+        tiers: Among how many tiers the loss is shared out.
+    """
+    limit, losses = (goal.max_loss or 0.0) / tiers, rows.losses(goal)
+    if goal.claim in {"selective", "regret"}:
+        return promising_start(rows.scores, losses, limit, 1.0 - (goal.confidence or 0.5), len(losses))
+    return conformal_joint(rows.scores, losses, limit, claim=goal.claim).threshold
 
 
 def certify(goal: Goal, held_out: Sequence[TierRows], fitted: Sequence[TierRows]) -> list[Settled]:
