@@ -149,7 +149,7 @@ THREE = ("--tier", "a,b", "--tier", "c,d", "--tier", "t")
         (("--max-loss", "0.2", "--claim", "joint", "--confidence", "0"), TWO),
         (("--max-loss", "0.2", "--claim", "graded"), THREE),
         (("--max-cost", "0.6"), TWO),
-        (("--escalation-rate", "0.34"), THREE),
+        (("--escalation-rate", "0.34", "--no-router"), THREE),
     ],
     ids=" ".join,
 )
