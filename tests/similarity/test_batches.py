@@ -78,6 +78,19 @@ async def test_who_no_longer_waits_is_left_out():
     assert worker.batches == [[0], [2]]
 
 
+def test_where_no_thread_can_be_had_nobody_waits_for_one(monkeypatch):
+    batches = Batches(lambda items: [2 * item for item in items])
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            batches.wait([1])
+    assert batches.wait([1, 2]) == [2, 4]
+
+
 def test_many_threads_get_what_they_asked_for():
     batches = Batches(lambda items: [-item for item in items])
     with ThreadPoolExecutor(16) as pool:

@@ -52,8 +52,19 @@ class Batches(Generic[T, R]):
             self._waiting.append((list(items), future))
             idle, self._busy = not self._busy, True
         if idle:
-            threading.Thread(target=self._run, name="semcascade-batches").start()
+            self._start()
         return future
+
+    def _start(self) -> None:
+        """Start the worker; where no thread can be had, tell those who wait for it instead of letting them."""
+        try:
+            threading.Thread(target=self._run, name="semcascade-batches").start()
+        except RuntimeError as error:
+            with self._lock:
+                batch, self._waiting, self._busy = self._waiting, [], False
+            for _, future in batch:
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(error)
 
     def _run(self) -> None:
         """Work until nothing waits."""
