@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ __all__ = ["LEARNED_ROWS", "Recipe", "Trial", "accepted", "choose_recipe", "outc
 LEARNED_ROWS = 40
 """Fewer rows are not learned from: signals that need no labels decide."""
 
-BEYOND_NOISE = 2.0
-"""Standard errors by which another recipe must be better to be taken: the best of many is often better by luck."""
+BEYOND_NOISE = 0.025
+"""Probability, of all comparisons together, of calling one better that is not: the best of many is so by luck."""
 
 _FOLDS, _DRAWS = 4, 100
 
@@ -107,23 +108,28 @@ def _logistic(examples: Examples, sights: Sights, rows: npt.NDArray[np.intp], se
 def choose_recipe(recipes: list[Recipe], sights: Sights, target: FloatArray, rows: npt.NDArray[np.intp]) -> list[Trial]:
     """Try the recipes on the rows of the fit, and return them all, the one to take first.
 
-    The last recipe, the learned one where there is one, is left for another only if that is better beyond noise, and,
-    where what is taken loses against the strict chord beyond noise, for the first, which knows nothing of the query.
+    The last recipe, the learned one where there is one, is left for another only if that is better beyond noise (by a
+    normal test with Bonferroni's correction, for there are many others), and, where what is taken loses against the
+    strict chord beyond noise, for the first, which knows nothing of the query.
     """
     trial = _Trial(sights.quality[rows], target[rows])
     gains = [trial.gain(recipe) for recipe in recipes]
     usual = len(recipes) - 1 if recipes[-1].model is not None else 1
-    best = usual
+    best, needed = usual, _errors_beyond(len(recipes) - 2)
     for index in range(1, len(recipes)):
-        if gains[index] > gains[best] and gains[index] - gains[usual] > BEYOND_NOISE * trial.doubt(
-            recipes[index], recipes[usual]
-        ):
+        lead = gains[index] - gains[usual]
+        if gains[index] > gains[best] and lead > needed * trial.doubt(recipes[index], recipes[usual]):
             best = index
     errors = {best: trial.error(recipes[best])}
-    if gains[best] < -BEYOND_NOISE * errors[best]:
+    if gains[best] < -_errors_beyond(1) * errors[best]:
         best = 0
     order = [best, *(index for index in range(len(recipes)) if index != best)]
     return [Trial(recipes[index], gains[index], errors.get(index)) for index in order]
+
+
+def _errors_beyond(comparisons: int) -> float:
+    """Return the standard errors that are beyond noise in the best of so many comparisons."""
+    return NormalDist().inv_cdf(1 - BEYOND_NOISE / max(1, comparisons))
 
 
 class _Trial:
