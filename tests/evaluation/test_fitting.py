@@ -1,5 +1,6 @@
 """Policies fitted to rows whose truth is known."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ from scipy import stats
 
 from semcascade import Candidate
 from semcascade.config import CascadeConfig
-from semcascade.errors import ConfigError, InputError
+from semcascade.errors import ConfigError, InputError, MemberTimeoutError
 from semcascade.evaluation import Goal, Row, evaluate, fit_policy, replay
 from semcascade.evaluation.recipes import accepted, choose_recipe, recipes_for, worth
 from semcascade.evaluation.sights import Watcher
@@ -74,6 +75,29 @@ async def test_the_engine_decides_as_the_fit_foresaw():
         tier = decision.tiers[0]
         assert tier.score == pytest.approx(ranking.scores[place], abs=1e-9)
         assert tier.candidates[tier.chosen].member == ENSEMBLE[ranking.chosen[place]]
+
+
+async def test_it_does_so_where_samples_are_missing():
+    """Some rows have one sample of two, some have failures, some have one more than is asked for."""
+    rng, given = np.random.default_rng(3), []
+    for number, row in enumerate(rows(120)):
+        texts = [row.answers["a"].text, str(number if rng.random() < 0.5 else 9), "7"]
+        samples = tuple(Candidate("a", text) for text in texts[: 1 + number % 3])
+        quality = tuple(float(answer.text == str(number)) for answer in samples)
+        several = {"samples": {"a": samples}, "sample_scores": {"a": quality}} if len(samples) > 1 else {}
+        late = {"c": Candidate("c", failure=MemberTimeoutError("too slow", member="c"))} if number % 7 == 0 else {}
+        given.append(dataclasses.replace(row, answers=row.answers | late, **several))
+    members = [{"model": "a", "samples": 2}, "b", "c"]
+    fit = await fit_policy(given, members, TARGET, goal=Goal(escalation_rate=0.5))
+    assert fit.policy.tiers[0].members == ["a", "a", "b", "c"]
+    watcher = Watcher(CascadeConfig.build(ensemble=members, target=TARGET))
+    for row in given:
+        await watcher.watch(row)
+    ranking = fit.trials[0][0].recipe.rank(watcher.sights()[0], np.arange(len(given)))
+    decisions = await replay(given, members, TARGET, policy=fit.policy)
+    for place, decision in enumerate(decisions):
+        tier = decision.tiers[0]
+        assert (tier.score, tier.chosen) == (pytest.approx(ranking.scores[place], abs=1e-9), ranking.chosen[place])
 
 
 async def test_the_reference_is_how_the_rows_of_the_fit_scored():

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Self
 
-from semcascade.config import CascadeConfig
+from semcascade.config import CascadeConfig, Tier
 from semcascade.decision import Decision
 from semcascade.engine.cascade import Cascade
 from semcascade.errors import CascadeError
@@ -20,7 +20,7 @@ from semcascade.memory import shared_memory
 from semcascade.messages import Candidate
 from semcascade.transport.recorded import RecordedTransport
 
-__all__ = ["Replayer", "batches", "replay", "replay_each", "tiers_of"]
+__all__ = ["Replayer", "answered", "batches", "replay", "replay_each", "tiers_of"]
 
 _AT_ONCE = 64
 """Rows that are held and under way at once."""
@@ -114,6 +114,16 @@ _UNGUARDED: dict[str, Any] = {
     "sticky": False,
     "log": None,
 }
+
+
+def answered(row: Row, tier: Tier) -> list[tuple[int, Candidate]]:
+    """Return the answers that came of those that a tier asks for, each with its place among all of these."""
+    found, place = list[tuple[int, Candidate]](), 0
+    for member in tier.members:
+        given = enumerate(row.all_answers(member.name)[: member.samples], start=place)
+        found += [(at, answer) for at, answer in given if answer.ok]
+        place += member.samples
+    return found
 
 
 def tiers_of(config: CascadeConfig) -> tuple[tuple[str, ...], ...]:

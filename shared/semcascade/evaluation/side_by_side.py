@@ -8,6 +8,7 @@ from semcascade.config import CascadeConfig
 from semcascade.engine.policies import policy_of
 from semcascade.engine.scoring import TierScorer, evidence_of, score_by
 from semcascade.evaluation.curve import FloatArray
+from semcascade.evaluation.replay import answered
 from semcascade.evaluation.rows import Row
 from semcascade.memory import shared_memory
 from semcascade.messages import Request
@@ -29,7 +30,7 @@ class SideBySide:
     def __init__(self, config: CascadeConfig) -> None:
         policy = policy_of(config)
         self._scorer = TierScorer(config.tiers[0], config, policy.tiers[0] if policy else None, shared_memory())
-        self._names = [member.name for member in config.tiers[0].members]
+        self._tier = config.tiers[0]
         given = self._scorer.similarity.gives | {"logprobs", "sentences"}
         asks = bool(self._scorer.similarity.members)  # a judge was asked once; asking it again would cost again
         known = {} if asks else signals()
@@ -40,12 +41,11 @@ class SideBySide:
         """Score the answers of one row."""
         if not self._signals:
             return
-        answers = [answer for name in self._names for answer in row.all_answers(name)]
-        places = [place for place, answer in enumerate(answers) if answer.ok]
-        if len(places) < self._scorer.quorum:
+        own = answered(row, self._tier)
+        if len(own) < self._scorer.quorum:
             self._scores.append([np.nan] * len(self._signals))
             return
-        usable = [answers[place] for place in places]
+        places, usable = [place for place, _ in own], [answer for _, answer in own]
         await self._scorer.prepare()
         query = Query.of(Request(row.messages, tools=row.tools, response_format=row.response_format))
         scored = await self._scorer.score(query, usable, places)

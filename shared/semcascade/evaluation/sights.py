@@ -18,6 +18,7 @@ from semcascade.deferral.wording import looked_at
 from semcascade.engine.observing import aobserve
 from semcascade.engine.scoring import Looked, TierScorer, evidence_of
 from semcascade.evaluation.curve import FloatArray
+from semcascade.evaluation.replay import answered
 from semcascade.evaluation.rows import Row
 from semcascade.memory import shared_memory
 from semcascade.messages import Candidate, Request
@@ -103,8 +104,7 @@ class Watcher:
         query = Query.of(Request(row.messages, tools=row.tools, response_format=row.response_format))
         heard: list[Candidate] = []
         for number, tier in enumerate(self._tiers):
-            answers = [a for member in tier.members for a in row.all_answers(member.name)[: member.samples]]
-            own = [(place, answer) for place, answer in enumerate(answers) if answer.ok]
+            own = answered(row, tier)
             await self._add(number, row, query, own, heard if tier.answers == 1 else [])
             heard += [answer for _, answer in own]
 
