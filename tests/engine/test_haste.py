@@ -150,6 +150,37 @@ def test_a_member_slower_than_itself_is_dropped_once_there_are_answers_enough():
         assert c._plan.latencies.quantile(c.config.tiers[0].members[2], 1.0) >= 0.05  # what it was waited for counts
 
 
+def test_a_request_for_several_answers_is_cancelled_as_soon_as_all_of_them_are_dropped():
+    class Together(ScriptedTransport):
+        """One answers only when the other's request has been cancelled."""
+
+        def __init__(self):
+            super().__init__(AGREE)
+            self.left = asyncio.Event()
+
+        def most_samples(self, member):
+            return 2 if member.name == "c" else 1
+
+        async def complete_many(self, member, request, *, timeout, n):
+            try:
+                return await asyncio.Future()
+            finally:
+                self.left.set()
+
+        async def complete(self, member, request, *, timeout, sample=0):
+            if member.name == "b":
+                await asyncio.wait_for(self.left.wait(), 10)
+            return await super().complete(member, request, timeout=timeout, sample=sample)
+
+    ensemble = ["a", "a2", "b", {"model": "c", "samples": 2}]
+    transport = Together()
+    transport._script["a2"] = transport._script["a"]
+    with Cascade(ensemble=ensemble, target="t", transport=transport, drop_slow=0.95, early_exit="off", timeout=5) as c:
+        known(c, "c", 0.05)
+        tier = c.complete("?").decision.tiers[0]
+    assert [one.ok for one in tier.candidates] == [True, True, True, False, False]
+
+
 def test_nobody_is_dropped_before_there_are_answers_enough_or_its_latencies_are_known():
     transport = Gated({**AGREE, "t": "target"}, "b", "c")
     with cascade(transport, drop_slow=0.95, early_exit="off", timeout=0.2) as c:

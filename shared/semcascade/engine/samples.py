@@ -88,9 +88,9 @@ def ask_samples(
         if len(part) == 1:
             part[0].task = start(_one(transport, part[0], request, patience))
             continue
-        together = start(_together(transport, part, request, patience))
+        together, waiting = start(_together(transport, part, request, patience)), set(range(len(part)))
         for position, slot in enumerate(part):
-            slot.task = start(_part(together, position))
+            slot.task = start(_part(together, position, waiting))
     return [slot.task for slot in slots if slot.task is not None]
 
 
@@ -164,9 +164,14 @@ async def _together(
     return found
 
 
-async def _part(together: asyncio.Task[list[Candidate]], position: int) -> Candidate:
-    """Wait for one of several answers that come together."""
-    return (await asyncio.shield(together))[position]
+async def _part(together: asyncio.Task[list[Candidate]], position: int, waiting: set[int]) -> Candidate:
+    """Wait for one of several answers that come together; when nobody waits any more, their request is cancelled."""
+    try:
+        return (await asyncio.shield(together))[position]
+    finally:
+        waiting.discard(position)
+        if not waiting:
+            together.cancel()
 
 
 def _refused_number(answer: Candidate) -> bool:
