@@ -91,6 +91,27 @@ print(json.dumps({"within": within, "after": mine.suppress_debug_info}))
     assert found == {"within": True, "after": False}
 
 
+SYNCHRONOUS = """
+import asyncio, json
+from semcascade.messages import Candidate
+from semcascade.similarity import acompare
+from semcascade.similarity.embedding import Embedding
+from tests.support.openai_server import OpenAIServer
+with OpenAIServer(api_key="k") as server:
+    service = Embedding("litellm/openai/e", api_base=server.base_url, api_key_env="EMBEDDING_KEY")
+    answers = [Candidate("a", text="Tokyo"), Candidate("b", text="Kyoto")]
+    print(json.dumps(len(asyncio.run(acompare(service, "q", answers)).paid)))
+"""
+
+
+def test_no_client_of_a_synchronous_call_is_left_open_at_exit():
+    command = [sys.executable, "-W", "default::ResourceWarning", "-c", SYNCHRONOUS]
+    done = subprocess.run(
+        command, env={**os.environ, "EMBEDDING_KEY": "k"}, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.stdout, "ResourceWarning" in done.stderr) == ("1\n", False), done.stderr
+
+
 def test_litellm_that_is_there_already_is_left_as_it_is():
     found = run(
         """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import functools
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Iterator
@@ -48,6 +50,7 @@ def litellm() -> Any:
     if not known:
         module.suppress_debug_info = True
         module.telemetry = False
+        atexit.register(_close_synchronous_clients)
     getattr(module, _NO_NAME, None)
     return module
 
@@ -125,3 +128,13 @@ async def close_clients() -> None:
     closing = getattr(sys.modules.get("litellm"), "close_litellm_async_clients", None)
     if closing is not None:
         await closing()
+
+
+def _close_synchronous_clients() -> None:
+    """Close the clients that LiteLLM keeps for synchronous calls; at exit it closes the others only."""
+    cache = getattr(sys.modules.get("litellm"), "in_memory_llm_clients_cache", None)
+    for client in [*getattr(cache, "cache_dict", {}).values()]:
+        close = getattr(client, "close", None)
+        if close is not None and not inspect.iscoroutinefunction(close):
+            with suppress(Exception):  # whatever clients there are, the interpreter must end
+                close()

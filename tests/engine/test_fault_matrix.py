@@ -49,7 +49,9 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openai_http, "LARGEST_REPLY", LIMIT)
 
 
-@pytest.mark.parametrize(("case", "place", "transport", "way"), cells(), ids=lambda part: getattr(part, "name", part))
+@pytest.mark.parametrize(
+    ("case", "place", "transport", "way"), [*cells()], ids=lambda part: getattr(part, "name", part)
+)
 def test_every_fault_in_every_place(matrix: Matrix, case: Case, place: str, transport: str, way: str):
     with matrix.cascade(case, place, transport) as cascade:
         outcome = asked(cascade, way)
