@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +14,14 @@ from semcascade import ScriptedTransport
 from tests.support.openai_server import OpenAIServer
 
 CHEAP = ("cheap-1", "cheap-2", "cheap-3")
+DIFFER = ("Paris", "Rome", "Oslo")
+ASK = "What is 2 + 2?"
+
+
+def summed(chunks: Iterable[Any]) -> Any:
+    """Return what the pieces of a stream add up to."""
+    first, *rest = chunks
+    return sum(rest, start=first)
 
 
 def pytest_configure(config: pytest.Config) -> None:
