@@ -9,6 +9,7 @@ from typing import Self
 
 from semcascade.config import CascadeConfig
 from semcascade.decision import Decision, TierRecord
+from semcascade.deferral.neighbours import HASHED
 from semcascade.engine.entry import entry_of
 from semcascade.engine.policies import policy_of
 from semcascade.evaluation.replay import Replayer, batches
@@ -175,6 +176,9 @@ def _lasts(config: CascadeConfig) -> bool:
     policy = policy_of(config)
     cheap = config.tiers[:-1]
     if any(tier.escalation_rate is not None for tier in cheap):  # then it depends on the rows before
+        return False
+    neighbours = policy.router.neighbours if policy and policy.router else None
+    if neighbours is not None and neighbours.embedding != HASHED:  # a model's weights may change under its name
         return False
     deciding = policy.tiers if policy else cheap
     similarities = [tier.similarity or config.similarity for tier in deciding]
