@@ -112,3 +112,40 @@ def test_rows_in_parquet_are_fitted_to_evaluated_and_scored(run, data, tmp_path)
     done = run("score", path, "--by", "target", "--target", "t", "--out", scored)
     assert done.code == 0, done.err
     assert json.loads(run("evaluate", scored, *SYSTEMS, "--json", "-").out)["n"] == 60
+
+
+def kinds(n=80):
+    """Answers to hard questions, and to no others, are never the same."""
+    for number in range(n):
+        hard = number % 2
+        asked = "Prove the theorem {} for all primes, in full." if hard else "What is the capital of country {}?"
+        said = {"a": str(number), "b": str(number + 500 * hard), "t": str(number)}
+        scores = {"a": 1.0 - hard, "b": 1.0 - hard, "t": 1.0}
+        yield {"id": str(number), "input": asked.format(number), "outputs": said, "scores": scores}
+
+
+def test_where_queries_start_is_fitted_shown_and_used(run, tmp_path):
+    path, out = tmp_path / "rows.jsonl", tmp_path / "p.json"
+    path.write_text("".join(json.dumps(line) + "\n" for line in kinds()))
+    done = run("calibrate", path, *SYSTEMS, "--max-cost", "0.65", "--out", out)
+    assert done.code == 0, done.err
+    assert load_policy(out).router.starts == [0.5, 0.5]
+    assert "router: queries start 50% at a + b, 50% at t; saves 0.0" in run("policy", out).out
+    used = json.loads(run("evaluate", path, "--policy", out, "--json", "-").out)
+    assert used["router"]["starts"] == [0.5, 0.5]
+    assert used["router"]["saves"] == pytest.approx(0.05)
+    assert "router: 50% start later, +0.050 of the target's cost" in run("evaluate", path, "--policy", out).out
+    off = json.loads(run("evaluate", path, "--policy", out, "--router", "off", "--json", "-").out)
+    assert off["router"] is None
+    assert off["at_threshold"]["cost"] == pytest.approx(used["at_threshold"]["cost"] + 0.05)
+    assert run("calibrate", path, *SYSTEMS, "--max-cost", "0.65", "--no-router", "--out", out).code == 0
+    assert load_policy(out).router is None
+
+
+def test_complexity_alone_says_where_queries_start(run, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in kinds(20)))
+    found = run("evaluate", path, *SYSTEMS, "--router", "0.0", "--json", "-")
+    assert json.loads(found.out)["router"]["starts"] == [0.0, 1.0]
+    wrong = run("evaluate", path, *SYSTEMS, "--router", "hard")
+    assert "expected a complexity from 0 to 1, or off" in wrong.err

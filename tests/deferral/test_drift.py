@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from semcascade.deferral.drift import TierCounts, compare, drift_of, score_bin
 from semcascade.deferral.losses import Yardstick
 from semcascade.deferral.policy import BINS, Policy, Reference
+from semcascade.deferral.router import RouterPolicy
 from semcascade.deferral.sequence import LossEstimate
 
 
@@ -148,3 +151,32 @@ def test_tiers_are_named_where_there_are_several():
     found = drift_of(policy(tiers=2), [SAME, shifted])
     assert [tier.verdict for tier in found.tiers] == ["stable", "drifted"]
     assert found.reasons[0].startswith("tier 2: ")
+
+
+def with_router(**changes):
+    told = {"tiers": [{"constant": 0.0, "cost": 0.1}], "rows": 400, "starts": [0.75, 0.25]}
+    return policy().model_copy(update={"router": RouterPolicy.model_validate({**told, **changes})})
+
+
+def test_that_more_queries_start_later_is_drift():
+    same, more = (replace(SAME, passed=round(SAME.rows * share)) for share in (1 / 3, 2))
+    assert drift_of(with_router(), [same]).starts.later == pytest.approx(0.25, abs=0.01)
+    assert drift_of(with_router(), [same]).verdict == "stable"
+    found = drift_of(with_router(), [more])
+    assert (found.verdict, found.starts.verdict) == ("drifted", "drifted")
+    assert found.reasons[0] == "67% start behind the first tier, 25% when it was fitted"
+
+
+def test_a_tier_that_nobody_starts_at_can_drift_no_more():
+    found = drift_of(with_router(starts=[0.0, 1.0]), [TierCounts(passed=300)])
+    assert (found.starts.later, found.starts.verdict, found.verdict) == (1.0, "stable", "stable")
+    assert drift_of(with_router(), [TierCounts(passed=9)]).starts.verdict == "too few"
+    assert drift_of(with_router(), [TierCounts()]).starts.later is None
+    assert drift_of(policy(), [SAME]).starts is None
+
+
+def test_what_may_be_lost_is_counted_over_all_queries_wherever_they_start():
+    half = replace(SAME, passed=SAME.rows)
+    assert drift_of(with_router(), [half], max_loss=0.01).limit == pytest.approx(
+        2 * drift_of(with_router(), [SAME], max_loss=0.01).limit
+    )

@@ -1,5 +1,6 @@
 """Where queries start, and what the rest of the engine makes of it."""
 
+import json
 import pickle
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from semcascade import Cascade, CascadeConfig, Policy, Result, ScriptedTransport
 from semcascade.deferral.complexity import query_complexity
 from semcascade.errors import CascadeError, ConfigError, ServerError
+from semcascade.evaluation.drift import drift_of_log
 
 ANSWERS = {"a": "4", "b": "4", "c": "5", "d": "5", "big": "it is 4"}
 HARD = "Prove that \\frac{1}{2} + 2 = 4 - 1, and say:\n" + "".join(f"{n}. what is {n} + {n} = ?\n" for n in range(9))
@@ -215,3 +217,19 @@ def test_the_ledger_counts_what_was_skipped():
         summary = routed.ledger.summary()
     assert (summary.skipped, summary.deferred, summary.accepted) == (1, 1, 1)
     assert "1 without asking the first tier" in str(summary)
+
+
+def test_log_and_drift_know_what_was_skipped(tmp_path):
+    path, policy = tmp_path / "log.jsonl", fitted(3.0)
+    told = policy.router.model_copy(update={"starts": [0.5, 0.5], "rows": 80})
+    policy = policy.model_copy(update={"router": told})
+    with cascade(policy=policy, log=path) as routed:
+        for number in range(3):
+            routed.complete(f"{number}?")
+        counts, drift = routed.ledger.tiers()["ensemble"], routed.drift()
+    rows = [json.loads(line) for line in path.read_text().splitlines()][1:]
+    assert [row["decision"]["route"]["indices"] for row in rows] == [[0]] * 3
+    assert "deferral predicted" in rows[0]["decision"]["route"]["reason"]
+    assert (counts.rows, counts.passed) == (0, 3)
+    assert drift.starts == drift_of_log([path], policy).starts
+    assert (drift.starts.queries, drift.starts.later, drift.starts.verdict) == (3, 1.0, "too few")

@@ -72,6 +72,8 @@ def _lines(found: Drift) -> Iterator[str]:
         fitted = f"{tier.expected:.1%} when fitted, p = {tier.p_acceptance:.3f}"
         shift = f"stability index of the scores {tier.psi:.3f} (p = {tier.p_scores:.3f})"
         yield f"{name}{tier.rows} queries, {rate} accepted ({fitted}); {shift}"
+    if found.starts is not None and found.starts.later is not None:
+        yield f"{found.starts.queries} queries, {found.starts.reason} (p = {found.starts.p:.3f})"
     if not found.tiers:
         yield "the policy does not say how its rows were scored: nothing to compare scores with"
     yield from _loss_lines(found)

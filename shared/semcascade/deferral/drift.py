@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from semcascade.deferral.policy import BINS, Policy, Reference
 from semcascade.deferral.sequence import LossEstimate
 
-__all__ = ["FEW_ROWS", "Drift", "TierCounts", "TierDrift", "compare", "drift_of", "score_bin"]
+__all__ = ["FEW_ROWS", "Drift", "StartDrift", "TierCounts", "TierDrift", "compare", "drift_of", "score_bin"]
 
 FEW_ROWS = 50
 """Fewer rows say nothing about a distribution."""
@@ -32,11 +32,17 @@ class TierCounts:
         rows: Queries that reached the tier and were scored.
         accepted: How many of them it accepted.
         histogram: How many had which score, in bins of equal width from 0 to 1.
+        passed: Queries that a router let start behind the tier, so that it was not asked.
     """
 
     rows: int = 0
     accepted: int = 0
     histogram: tuple[int, ...] = (0,) * BINS
+    passed: int = 0
+
+    def passed_by(self) -> TierCounts:
+        """Return the counts with one more query that started behind the tier."""
+        return replace(self, passed=self.passed + 1)
 
     def after(self, score: float | None, *, accepted: bool) -> TierCounts:
         """Return the counts with one more query; a score of None is undefined and stands in no bin."""
@@ -44,7 +50,7 @@ class TierCounts:
         if score is not None:
             place = score_bin(score)
             histogram = (*histogram[:place], histogram[place] + 1, *histogram[place + 1 :])
-        return TierCounts(self.rows + 1, self.accepted + accepted, histogram)
+        return TierCounts(self.rows + 1, self.accepted + accepted, histogram, self.passed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,30 @@ class TierDrift:
 
 
 @dataclass(frozen=True, slots=True)
+class StartDrift:
+    """How many queries start behind the first tier, then and now.
+
+    Attributes:
+        queries: Queries since, those that start at the first tier as far as they were scored.
+        later: Share of them that a router let start later; None before the first.
+        expected: The same on the rows of the fit.
+        p: Probability of such a difference, or a larger one, if nothing had changed.
+        verdict: "stable", "drifted", or "too few" to say.
+    """
+
+    queries: int
+    later: float | None
+    expected: float
+    p: float
+    verdict: str
+
+    @property
+    def reason(self) -> str:
+        """What was found, in a sentence."""
+        return f"{self.later or 0:.0%} start behind the first tier, {self.expected:.0%} when it was fitted"
+
+
+@dataclass(frozen=True, slots=True)
 class Drift:
     """Whether queries are still what a policy was fitted on, and whether it still keeps what it promises.
 
@@ -88,6 +118,7 @@ class Drift:
             the audits do not tell yet, "unknown" without a limit or without audits.
         verdict: "drifted" if any tier has or the limit is broken, else "stable", or "too few" to say.
         reasons: What drifted, in a sentence each.
+        starts: Where queries start, where the policy has a router.
     """
 
     tiers: tuple[TierDrift, ...]
@@ -96,6 +127,7 @@ class Drift:
     loss_verdict: str
     verdict: str
     reasons: tuple[str, ...]
+    starts: StartDrift | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -129,13 +161,29 @@ def drift_of(
     loss_verdict = "unknown"
     if audited is not None and limit is not None:
         loss_verdict = "broken" if audited.low > limit else "kept" if audited.high <= limit else "open"
+    starts = _starts(policy, counts[0], alpha) if counts else None
     named = [f"tier {number}: " if len(tiers) > 1 else "" for number in range(1, len(tiers) + 1)]
     reasons = [f"{name}{reason}" for name, tier in zip(named, tiers, strict=True) for reason in tier.reasons]
+    if starts is not None and starts.verdict == "drifted":
+        reasons.insert(0, starts.reason)
     if loss_verdict == "broken" and audited is not None:
         reasons.append(f"accepted answers lose {audited.low:.3f} or more, at most {limit:.3f} is allowed")
-    told = [tier.verdict for tier in tiers if tier.verdict != "too few"]
+    told = [part.verdict for part in (*tiers, starts) if part is not None and part.verdict != "too few"]
     verdict = "drifted" if reasons else "stable" if told or loss_verdict == "kept" else "too few"
-    return Drift(tiers, audited, limit, loss_verdict, verdict, tuple(reasons))
+    return Drift(tiers, audited, limit, loss_verdict, verdict, tuple(reasons), starts)
+
+
+def _starts(policy: Policy, first: TierCounts, alpha: float) -> StartDrift | None:
+    """Hold where queries start against the rows of the fit; a change counts as one of acceptance does."""
+    router = policy.router
+    if router is None or not router.starts:
+        return None
+    queries, expected = first.rows + first.passed, 1 - router.starts[0]
+    later = first.passed / queries if queries else None
+    p = _two_proportions(later or 0.0, queries, expected, router.rows)
+    changed = later is not None and p < alpha and abs(later - expected) >= _LEAST_CHANGE
+    few = min(queries, router.rows) < FEW_ROWS
+    return StartDrift(queries, later, expected, p, "too few" if few else "drifted" if changed else "stable")
 
 
 def _limit(policy: Policy, counts: Sequence[TierCounts], max_loss: float | None) -> float | None:
@@ -143,7 +191,7 @@ def _limit(policy: Policy, counts: Sequence[TierCounts], max_loss: float | None)
 
     A promise about all queries allows accepted ones so much more as they are fewer.
     """
-    rows, accepted = (counts[0].rows if counts else 0), sum(one.accepted for one in counts)
+    rows, accepted = (counts[0].rows + counts[0].passed if counts else 0), sum(one.accepted for one in counts)
     share = accepted / rows if rows else 1.0
     if max_loss is not None:
         return min(1.0, max_loss / share) if share else None

@@ -245,8 +245,12 @@ def _failed(candidate: Candidate) -> int:
 
 def _scored(tiers: Mapping[str, TierCounts], decision: Decision) -> dict[str, TierCounts]:
     """Return the counts of the tiers that a decision has scored."""
-    return {
-        tier.name: tiers.get(tier.name, TierCounts()).after(tier.score, accepted=tier.accepted)
+    skipped = () if decision.route is None else decision.route.skipped
+    passed = {name: tiers.get(name, TierCounts()).passed_by() for name in skipped}
+    return passed | {
+        tier.name: (passed.get(tier.name) or tiers.get(tier.name, TierCounts())).after(
+            tier.score, accepted=tier.accepted
+        )
         for tier in decision.tiers
         if tier.signal is not None
     }

@@ -148,6 +148,8 @@ def _told(decision: Decision, names: Sequence[str]) -> Object:
     """Return the decision without its answers, each tier with its place in the cascade: a query may begin at any."""
     told = {key: value for key, value in decision.to_dict().items() if key != "candidates"}
     places = {name: place for place, name in enumerate(names)}
+    if decision.route is not None:
+        told["route"]["indices"] = [places[name] for name in decision.route.skipped if name in places]
     return {**told, "tiers": [{**tier, "index": places.get(tier["tier"])} for tier in told["tiers"]]}
 
 

@@ -64,7 +64,7 @@ def drift_of_log(
                 untold += loss is None
                 if loss is not None:
                     losses.add(loss)
-    if not any(tier.rows for tier in counts):
+    if not any(tier.rows or tier.passed for tier in counts):
         raise InputError("there is no scored decision of this policy in the log", field="log")
     for number, what in ((undecided, "hold no decision"), (others, "were decided by another policy")):
         if number:
@@ -84,6 +84,9 @@ def _counted(counts: list[TierCounts], decision: Mapping[str, Any], where: str) 
     tiers = decision.get("tiers")
     if not isinstance(tiers, list) or not all(isinstance(tier, dict) for tier in tiers):
         raise InputError("'decision' holds no tiers: is this a log of decisions?", field=where)
+    for place in _passed(decision):
+        if 0 <= place < len(counts):
+            counts[place] = counts[place].passed_by()
     for tier in tiers:
         score = tier.get("score")
         if score is not None and (isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1):
@@ -92,6 +95,13 @@ def _counted(counts: list[TierCounts], decision: Mapping[str, Any], where: str) 
         if tier.get("signal") is not None and isinstance(place, int) and 0 <= place < len(counts):
             counts[place] = counts[place].after(score, accepted=tier.get("accepted") is True)
     return counts
+
+
+def _passed(decision: Mapping[str, Any]) -> list[int]:
+    """Return the numbers of the tiers that a router left out."""
+    route = decision.get("route")
+    places = route.get("indices") if isinstance(route, Mapping) else None
+    return [place for place in places if type(place) is int] if isinstance(places, list) else []
 
 
 def _loss(
