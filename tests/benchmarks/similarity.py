@@ -12,17 +12,20 @@ import importlib.util
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from semcascade.cli.tables import plain_table
+from semcascade.config import CascadeConfig
+from semcascade.engine.scoring import TierScorer
 from semcascade.messages import Candidate
 from semcascade.similarity import Query, acompare, compare, get_similarity
 from semcascade.similarity.entailment import Entailment
 from semcascade.similarity.local_models import local_model
-from tests.benchmarks.timing import answers, by_turns, lag_during, timing
+from tests.benchmarks.timing import answers, by_turns, kinds, lag_during, least_lag, timing
 
 GOAL_MS = 1.0
 LEXICAL = ("rouge_l", "token_f1", "chrf", "bleu")
@@ -114,6 +117,40 @@ def entailment(console: Console) -> None:
         console.print(table, "")
 
 
+async def long_answers(console: Console) -> None:
+    """Print how late the event loop is while answers of 100,000 characters are scored, and how late while it idles."""
+    columns = ("took", "loop late by", "idle loop")
+    table = plain_table("5 answers × 100,000 characters, best of 5 runs", "by", *columns, right=columns)
+    made = [kinds(100_000, 5, seed) for seed in range(5)]  # what was seen before may be remembered
+
+    async def add(what: str, by: str, runs: list[Callable[[], Awaitable[object]]]) -> None:
+        took, late = await least_lag(runs)
+        _, idle = await least_lag([lambda: asyncio.sleep(took / 1e3)] * len(runs))
+        table.add_row(what, by, f"{took:.0f} ms", f"{late:.1f} ms", f"{idle:.1f} ms")
+
+    ways = [(kind, "auto") for kind in made[0]]
+    ways += [("text", name) for name in (*LEXICAL[:3], "exact")] + [("Chinese", "rouge_l"), ("Python", "code")]
+    for kind, name in ways:
+        await add(kind, name, [_scoring(name, "agreement", one[kind]) for one in made])
+    for signal in ("combined", "selfcheck_ngram"):
+        await add("text", f"auto, {signal}", [_scoring("auto", signal, one["text"]) for one in made])
+    together = [[_scoring("auto", "agreement", said) for said in one.values()] for one in made]
+    await add("all kinds at once", "auto", [partial(_all, works) for works in together])
+    console.print(table)
+
+
+async def _all(works: list[Callable[[], Awaitable[object]]]) -> None:
+    await asyncio.gather(*(work() for work in works))
+
+
+def _scoring(similarity: str, signal: str, said: list[Candidate]) -> Callable[[], Awaitable[object]]:
+    """Return what compares, chooses, scores and decides, as a tier of a cascade does."""
+    members = [{"model": answer.member} for answer in said]
+    config = CascadeConfig.build(ensemble=members, target="t", similarity=similarity, signal=signal)
+    scorer = TierScorer(config.tiers[0], config)
+    return lambda: scorer.score(Query(QUESTION), said, range(len(said)))
+
+
 async def event_loop(console: Console) -> None:
     """Print how late the event loop was while answers were compared."""
     columns = ("took", "loop late by")
@@ -138,6 +175,7 @@ def main() -> None:
     embedding(console)
     entailment(console)
     asyncio.run(event_loop(console))
+    asyncio.run(long_answers(console))
 
 
 if __name__ == "__main__":

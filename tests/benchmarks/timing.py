@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from semcascade.messages import Candidate
+from semcascade.messages import Candidate, ToolCall
 
 # Frequent words of English, the frequent ones first.
 _FREQUENT = """
@@ -63,6 +64,44 @@ def answers(n: int, words: int, seed: int = 0) -> list[Candidate]:
         text = " ".join(word + "." if rng.random() < 0.07 else word for word in drawn)
         made.append(Candidate(f"m{index}", text=f"{text.capitalize()}."))
     return made
+
+
+def kinds(size: int, n: int, seed: int = 0) -> dict[str, list[Candidate]]:
+    """Make n answers of each kind, each of about so many characters."""
+    rng = random.Random(seed)
+    texts = [one.text[:size] for one in answers(n, size // 4, seed)]
+    values = [
+        {f"key {i}": {"id": rng.randrange(10**6), "name": texts[0][i : i + 30]} for i in range(size // 60)}
+        for _ in range(n)
+    ]
+    python = (
+        "def f{0}(a, b={1}):\n    total = b\n    for i in range(a):\n        total += i * {1}\n    return total\n\n"
+    )
+    javascript = "function f{0}(a, b) {{ const c = a * {1}; if (c > b) {{ return c; }} return b; }}\n"
+    written: dict[str, list[str]] = {
+        "text": texts,
+        "Chinese": ["".join(chr(rng.randrange(0x4E00, 0x5E00)) for _ in range(size)) for _ in range(n)],
+        "solution": [f"{text}\nThe answer is {index}." for index, text in enumerate(texts)],
+        "Python": ["".join(python.format(i, rng.randrange(99)) for i in range(size // 110)) for _ in range(n)],
+        "other code": [
+            "\n".join(["```js", *(javascript.format(i, rng.randrange(99)) for i in range(size // 90)), "```"])
+            for _ in range(n)
+        ],
+        "JSON": [json.dumps(value) for value in values],
+    }
+    made = {kind: [Candidate(f"m{i}", text=text) for i, text in enumerate(said)] for kind, said in written.items()}
+    calls = [ToolCall("save", json.dumps(value)) for value in values]
+    made["tool calls"] = [Candidate(f"m{i}", tool_calls=(call,)) for i, call in enumerate(calls)]
+    return made
+
+
+async def least_lag(runs: Iterable[Callable[[], Awaitable[object]]]) -> tuple[float, float]:
+    """Return how long runs took, and the longest that the event loop was late meanwhile, in milliseconds.
+
+    Both of the best run: what else the machine does delays some of them, what they do themselves all.
+    """
+    took, late = zip(*[await lag_during(work) for work in runs], strict=True)
+    return min(took), min(late)
 
 
 async def lag_during(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:

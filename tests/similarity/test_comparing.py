@@ -17,9 +17,11 @@ from semcascade.messages import Candidate, Request, ToolCall
 from semcascade.signals import complete_link
 from semcascade.similarity import (
     Comparison,
+    FloatArray,
     Kind,
     Query,
     Similarity,
+    TextSimilarity,
     acompare,
     answer_text,
     compare,
@@ -28,6 +30,7 @@ from semcascade.similarity import (
     similarities,
 )
 from semcascade.similarity.catalog import _SIMILARITIES
+from semcascade.similarity.comparing import INLINE_CHARACTERS
 
 PLAIN = ["auto", "exact", "rouge_l", "token_f1", "chrf", "tool_calls", "json", "code"]
 REFUSAL = "I'm sorry, but I can't help with that."
@@ -311,3 +314,31 @@ def test_no_text_makes_comparing_slow(text: str):
     for name in ("auto", "exact", "json"):
         compare(get_similarity(name), text[:N], said(text, text[:-7] + "q", "42"))
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+def test_long_answers_of_concurrent_queries_are_compared_one_query_after_the_other(heavy: bool):
+    """Unless a model does it, which is shown what several queries have to compare."""
+    meeting, met = threading.Barrier(2), list[bool]()
+
+    class Watched(TextSimilarity):
+        name = "watched"
+
+        def matrix(self, texts: Sequence[str]) -> FloatArray:
+            try:
+                meeting.wait(timeout=10 if heavy else 0.2)
+                met.append(True)
+            except threading.BrokenBarrierError:
+                meeting.reset()
+                met.append(False)
+            return np.eye(len(texts))
+
+    similarity = Watched()
+    similarity.heavy = heavy
+    answers = [Candidate("a", text="a " * INLINE_CHARACTERS), Candidate("b", text="b")]
+
+    async def queries() -> None:
+        await asyncio.gather(*(acompare(similarity, f"query {i}", answers) for i in range(2)))
+
+    asyncio.run(queries())
+    assert met == [heavy, heavy]

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF
 
 from semcascade.errors import MissingDependencyError
+from semcascade.messages import Candidate
+from semcascade.similarity import compare, get_similarity
 from semcascade.similarity.bleu import Bleu
 from semcascade.similarity.lexical import ChrF, RougeL, TokenF1
 from semcascade.similarity.tokens import tokenize
@@ -227,3 +229,13 @@ def test_long_texts_take_seconds_at_most(similarity: RougeL):
     rng = random.Random(0)
     texts = ["".join(rng.choices("abcdefgh 東京", k=100_000)) for _ in range(3)]
     assert best_of(1, lambda: similarity.matrix(texts)) < 10
+
+
+@pytest.mark.parametrize("name", ["rouge_l", "code"])
+def test_what_is_very_long_is_compared_by_its_beginning_and_a_note_says_so(name):
+    start = "東 " * 20_000
+    answers = [Candidate("a", text=start + "京 "), Candidate("b", text=start + "大"), Candidate("c", text="東京")]
+    found = compare(get_similarity(name), "?", answers)
+    assert found.notes == ("2 of 3 answers were compared by their first 20,000 tokens",)
+    assert found.matrix[0, 1] == 1.0
+    assert compare(get_similarity(name), "?", answers[2:] * 2).notes == ()

@@ -149,7 +149,7 @@ class TierScorer:
         choice = judged.choice if judged else self.choose(own, comparison, agreement, usable)
         signal = get_signal(effective_signal(self.signal.name, choice))
         evidence = await evidence_of([signal], comparison, choice, answers)
-        score = Score(judged.reliability, judged.reliability) if judged else score_by(signal, evidence)
+        score = Score(judged.reliability, judged.reliability) if judged else await _scored(signal, evidence, answers)
         verdict = self._decide(score, comparison, answers[choice.index], choice, usable)
         return Scored(
             choice=choice,
@@ -263,6 +263,13 @@ class TierScorer:
             return self.rule.decide(score.reliability)
         kind, length = comparison.kinds[choice.index].value, len(answer_text(answer))
         return decide(self.policy, score.reliability, kind=kind, length=length)
+
+
+async def _scored(signal: Signal, evidence: Evidence, answers: Sequence[Candidate]) -> Score:
+    """Return the signal's score, without holding up the event loop where there are many sentences to look at."""
+    if evidence.sentences is None or is_brief(answers):
+        return score_by(signal, evidence)
+    return await asyncio.to_thread(score_by, signal, evidence)
 
 
 def score_by(signal: Signal, evidence: Evidence) -> Score:

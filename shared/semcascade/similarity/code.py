@@ -6,12 +6,10 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from rapidfuzz.distance import LCSseq
-from rapidfuzz.process import cdist
-
-from semcascade.similarity.base import FloatArray, TextSimilarity
+from semcascade.messages import Candidate
+from semcascade.similarity.base import Comparison, FloatArray, Query, TextSimilarity, answer_text
 from semcascade.similarity.extract import code_of, parse_python
+from semcascade.similarity.lexical import common_subsequences, note_of_cuts
 
 __all__ = ["Code", "code_tokens"]
 
@@ -21,7 +19,7 @@ class Code(TextSimilarity):
 
     Python is read as a syntax tree without docstrings and annotations, with the names it binds numbered in the
     order they appear; other languages as tokens without comments, names that are not called numbered likewise.
-    The words around fenced blocks do not count.
+    The words around fenced blocks do not count. Of more than 20,000 tokens the first count; a note says so.
     """
 
     name = "code"
@@ -34,15 +32,12 @@ class Code(TextSimilarity):
         >>> Code().matrix(["def f(a):\n    return a+1", "def f(x):  # next\n    return x + 1"]).tolist()
         [[1.0, 1.0], [1.0, 1.0]]
         """
-        lines = [code_tokens(text) for text in texts]
-        vocabulary: dict[str, int] = {}
-        coded = ["".join(chr(vocabulary.setdefault(token, len(vocabulary))) for token in line) for line in lines]
-        sizes = np.array([len(line) for line in lines], dtype=np.float64)
-        common = cdist(coded, coded, scorer=LCSseq.similarity, dtype=np.int64).astype(np.float64)
-        total = sizes[:, None] + sizes[None, :]
-        matrix = np.divide(2.0 * common, total, out=np.zeros_like(common), where=total > 0)
-        np.fill_diagonal(matrix, 1.0)
-        return matrix
+        return common_subsequences([code_tokens(text) for text in texts])
+
+    def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
+        """Compare every pair of answers; a note tells of those that were cut."""
+        lines = [code_tokens(answer_text(answer)) for answer in answers]
+        return Comparison(common_subsequences(lines), self.name, notes=note_of_cuts(lines), same_at=self.same_at)
 
 
 def code_tokens(text: str) -> list[str]:

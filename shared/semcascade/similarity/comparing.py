@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from semcascade.errors import ConfigError
+from semcascade.locks import ForkLock
 from semcascade.messages import Candidate
 from semcascade.similarity.base import Comparison, FloatArray, Query, Similarity, answer_text
 from semcascade.similarity.kinds import Kind, classify
@@ -27,6 +28,8 @@ TOLERANCE = 1e-6
 
 INLINE_CHARACTERS = 4_000
 """More text than this is compared in a worker thread: an event loop should not wait for more than a few ms."""
+
+_TURN = ForkLock()
 
 _FILLED_IN: Mapping[str, tuple[Any, Any]] = {
     "tiebreak": (0.0, 1.0),
@@ -68,11 +71,20 @@ async def acompare(similarity: Similarity, query: Query | str, answers: Sequence
     """Compare like `compare`, without holding up the event loop."""
     brief = is_brief(answers)
     if not (brief or similarity.remote):
-        return await asyncio.to_thread(compare, similarity, query, answers)
+        return await asyncio.to_thread(compare if similarity.heavy else _in_turn, similarity, query, answers)
     groups = _Groups.of(answers) if brief else await asyncio.to_thread(_Groups.of, answers)
     if len(groups.firsts) < 2:
         return groups.trivial(similarity)
     return groups.spread(similarity, await similarity.acompare(_query(query), groups.distinct(answers)))
+
+
+def _in_turn(similarity: Similarity, query: Query | str, answers: Sequence[Candidate]) -> Comparison:
+    """Compare while no other thread does: the more threads want the interpreter, the longer an event loop waits for it.
+
+    Those that wait here do not want it, and all together they take no longer.
+    """
+    with _TURN:
+        return compare(similarity, query, answers)
 
 
 def is_brief(answers: Sequence[Candidate]) -> bool:

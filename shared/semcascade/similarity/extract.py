@@ -24,7 +24,7 @@ MAX_LINE = 1_000
 LOOSE_CHARACTERS = 4_000
 """How much of a text's end is searched for a JSON field in what is no JSON."""
 
-MAX_CODE = 100_000
+MAX_CODE = 30_000
 """Longer code is compared by its tokens only."""
 
 LEAST_AT_ONCE, MOST_AT_ONCE = 6_000, 12_000
@@ -152,7 +152,7 @@ def _is_data(language: str, body: str) -> bool:
 def _is_python(text: str) -> bool:
     tree = parse_python(text)
     if tree is None:
-        return re.search(r":\s*\n\s+\S", text) is not None
+        return re.search(r":[ \t]*\n\s+\S", text) is not None
     return bool(tree.body)
 
 

@@ -11,14 +11,21 @@ import numpy.typing as npt
 from rapidfuzz.distance import LCSseq
 from rapidfuzz.process import cdist
 
-from semcascade.similarity.base import FloatArray, TextSimilarity
+from semcascade.messages import Candidate
+from semcascade.similarity.base import Comparison, FloatArray, Query, TextSimilarity, answer_text
 from semcascade.similarity.tokens import tokenize
 
-__all__ = ["ChrF", "RougeL", "TokenF1"]
+__all__ = ["MOST_TOKENS", "ChrF", "RougeL", "TokenF1", "common_subsequences", "note_of_cuts"]
+
+MOST_TOKENS = 20_000
+"""Of a longer text only so many tokens are searched for subsequences: the time grows with the square."""
 
 
 class RougeL(TextSimilarity):
-    """ROUGE-L: F1 of the longest common subsequence of words (Lin 2004, aclanthology.org/W04-1013)."""
+    """ROUGE-L: F1 of the longest common subsequence of words (Lin 2004, aclanthology.org/W04-1013).
+
+    Of a text of more than 20,000 words the beginning counts; a note says so.
+    """
 
     name = "rouge_l"
     pairwise = True
@@ -29,12 +36,29 @@ class RougeL(TextSimilarity):
         >>> RougeL().matrix(["the cat sat", "the cat ran"]).round(3).tolist()
         [[1.0, 0.667], [0.667, 1.0]]
         """
-        words = [tokenize(text) for text in texts]
-        vocabulary: dict[str, int] = {}
-        # One character a word lets the compiled subsequence search work on strings.
-        coded = ["".join(chr(vocabulary.setdefault(word, len(vocabulary))) for word in line) for line in words]
-        common = cdist(coded, coded, scorer=LCSseq.similarity, dtype=np.int64)
-        return _f1(common.astype(np.float64), [len(line) for line in words])
+        return common_subsequences([tokenize(text) for text in texts])
+
+    def compare(self, query: Query, answers: Sequence[Candidate]) -> Comparison:
+        """Compare every pair of answers by their texts; a note tells of those that were cut."""
+        words = [tokenize(answer_text(answer)) for answer in answers]
+        return Comparison(common_subsequences(words), self.name, notes=note_of_cuts(words))
+
+
+def common_subsequences(lines: Sequence[Sequence[str]]) -> FloatArray:
+    """Return F1 of the longest common subsequence for every pair of lists of tokens."""
+    vocabulary: dict[str, int] = {}
+    # One character a token lets the compiled subsequence search work on strings.
+    coded = [
+        "".join(chr(vocabulary.setdefault(token, len(vocabulary))) for token in line[:MOST_TOKENS]) for line in lines
+    ]
+    common = cdist(coded, coded, scorer=LCSseq.similarity, dtype=np.int64)
+    return _f1(common.astype(np.float64), [len(line) for line in coded])
+
+
+def note_of_cuts(lines: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Say how many lists of tokens are longer than what of them is compared."""
+    cut = sum(len(line) > MOST_TOKENS for line in lines)
+    return (f"{cut} of {len(lines)} answers were compared by their first {MOST_TOKENS:,} tokens",) if cut else ()
 
 
 class TokenF1(TextSimilarity):
