@@ -53,5 +53,5 @@ def test_keys_of_the_environment_are_replaced_though_they_look_like_nothing(monk
 def test_every_secret_among_the_settings_is_found():
     settings = {"seed": 7, "extra_headers": {"A": "one", "B": ["two"]}, "extra_body": {"user_token": "three", "n": "4"}}
     assert list(secret_values(settings)) == ["one", "two", "three"]
-    member = Member(model="x/y", api_key="zero", **settings)
+    member = Member(model="x/y", api_key="zero", **{**settings, "extra_headers": {"A": "one", "B": "two"}})
     assert member.secrets() == ("zero", "one", "two", "three")
