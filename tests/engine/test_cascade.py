@@ -147,6 +147,7 @@ def test_one_member_can_be_asked_by_name():
         ("x", {"tool_choice": 5}, "tool_choice"),
         ("x", {"extra_headers": {"X": "a\r\nY: b"}}, "extra_headers"),
         ("x", {"extra_body": [1]}, "extra_body"),
+        ("x", {"watcher": 5}, "watcher"),
         ("x", {"response_format": 5}, "response_format"),
     ],
 )

@@ -1,17 +1,20 @@
 """Parts of the user's own that raise or take too long: no query is lost over them, and none is left out of the ledger."""
 
+import math
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from semcascade import Cascade, DeadlineExceededError, ScriptedTransport
+from semcascade import Candidate, Cascade, CascadeError, DeadlineExceededError, ScriptedTransport
+from semcascade.engine.loop import EngineLoop
 from semcascade.signals import Evidence, register_signal
 from semcascade.signals.catalog import _SIGNALS
 from semcascade.similarity import Similarity, register_similarity
 from semcascade.similarity.catalog import _SIMILARITIES
-from tests.engine.helpers import AGREE, PRICES, QUESTION, SCATTER, cascade
+from tests.engine.helpers import AGREE, PRICES, QUESTION, SCATTER, Never, cascade
 
 PRICED = {"ensemble": [{"model": name, **PRICES} for name in "abc"], "target": {"model": "t", **PRICES}}
 GO_ON = threading.Event()
@@ -39,13 +42,17 @@ class RaisesAtOnce(Similarity):
         raise RuntimeError("out of memory")
 
 
+def ends(question: str, texts: list[str]) -> np.ndarray:
+    raise SystemExit(3)
+
+
 def fails(evidence: Evidence) -> float:
     raise ZeroDivisionError("by zero")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _registered():
-    own = {f"own_{function.__name__}": function for function in (raises, is_not_finite, waits)}
+    own = {f"own_{function.__name__}": function for function in (raises, is_not_finite, waits, ends)}
     own |= {"own_raises_at_once": RaisesAtOnce}
     for name, similarity in own.items():
         register_similarity(name, similarity)
@@ -115,3 +122,61 @@ def test_a_transport_that_fails_where_it_reckons_fails_its_member_alone():
     assert str(tier.candidates[1].failure) == "b: no such price"
     assert tier.candidates[1].cost is None
     assert tier.accepted
+
+
+class Odd(ScriptedTransport):
+    """Answers with what is no answer."""
+
+    def __init__(self, script, said):
+        super().__init__(script)
+        self.said = said
+
+    async def complete(self, member, request, *, timeout, sample=0):
+        return self.said
+
+    async def stream(self, member, request, *, timeout):
+        yield self.said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [None, "text", Candidate("b", text=None), Candidate("b", "x", cost=math.nan), Candidate("b", "x", cost=-1.0)],
+    ids=str,
+)
+def test_what_is_no_answer_of_a_transport_is_its_members_failure(said):
+    ensemble = ["a", {"model": "b", "transport": "odd"}, "c"]
+    tier = cascade(AGREE, ensemble=ensemble, transports={"odd": Odd({}, said)}).complete(QUESTION).decision.tiers[0]
+    assert [candidate.ok for candidate in tier.candidates] == [True, False, True]
+    assert "its transport answered with a" in str(tier.candidates[1].failure)
+
+
+def test_what_is_no_piece_of_a_stream_is_told():
+    c = cascade(SCATTER, target={"model": "t", "transport": "odd"}, transports={"odd": Odd({}, "text")})
+    with pytest.raises(CascadeError, match="a piece that is a str, not a Delta"):
+        list(c.stream(QUESTION))
+
+
+@pytest.mark.parametrize("leave", [SystemExit, KeyboardInterrupt])
+def test_a_member_that_ends_the_program_fails_alone(leave):
+    def ends(request):
+        raise leave(3)
+
+    tier = cascade({**AGREE, "b": ends}).complete(QUESTION).decision.tiers[0]
+    assert [candidate.ok for candidate in tier.candidates] == [True, False, True]
+    assert str(tier.candidates[1].failure) == f"b: its transport raised {leave.__name__}"
+
+
+def test_a_similarity_that_ends_the_program_ends_its_own_query_alone():
+    loop, waiting = EngineLoop.shared(), Never()
+    others = cascade(AGREE, target={"model": "t", "transport": "never"}, transports={"never": waiting})
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(others.complete, QUESTION, member="t", deadline=3)
+        assert waiting.started.wait(10)
+        c = cascade(SCATTER, similarity="own_ends", **PRICED)
+        with pytest.raises(SystemExit):
+            c.complete(QUESTION)
+        assert EngineLoop.shared() is loop
+        assert cascade(AGREE).complete(QUESTION).text == "Tokyo"
+        with pytest.raises(DeadlineExceededError):  # it is still heard of, as the loop goes on
+            other.result(20)
+    assert c.ledger.summary().calls == 3

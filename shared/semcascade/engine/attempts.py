@@ -25,7 +25,7 @@ from semcascade.transport.base import Transport
 
 __all__ = [
     "Deadline", "Patience", "Tally", "as_member_error", "ask", "ask_together", "backoff", "cost_of_failure", "embed",
-    "failed", "if_billed", "with_preamble",
+    "failed", "if_billed", "misshapen", "with_preamble",
 ]  # fmt: skip
 
 _FIRST_PAUSE_S = 0.5
@@ -139,6 +139,8 @@ class _Bound:
             raise self._late() from None
         if isinstance(error, TimeoutError):
             raise self._late() from None
+        if isinstance(error, SystemExit | KeyboardInterrupt):  # of its own code: signals go to the main thread
+            raise MemberError(f"its transport raised {type(error).__name__}", member=self._member.name) from error
 
     def _late(self) -> MemberTimeoutError:
         if self._patience.deadline.remaining() > 0:
@@ -297,10 +299,17 @@ async def _attempts(
 def _checked(answers: Sequence[Candidate], member: Member) -> Sequence[Candidate]:
     for answer in answers:
         if not isinstance(answer, Candidate):
-            raise MalformedReplyError(
-                f"its transport answered with a {type(answer).__name__}, not a Candidate", member=member.name
-            )
+            raise misshapen(member, f"a {type(answer).__name__}, not a Candidate")
+        if not isinstance(answer.text, str):
+            raise misshapen(member, f"a text that is a {type(answer.text).__name__}")
+        if answer.cost is not None and not 0 <= answer.cost < math.inf:
+            raise misshapen(member, f"a cost of {answer.cost}")
     return answers
+
+
+def misshapen(member: Member, what: str) -> MalformedReplyError:
+    """Return the failure of a member whose transport keeps to no contract."""
+    return MalformedReplyError(f"its transport answered with {what}", member=member.name)
 
 
 def failed(

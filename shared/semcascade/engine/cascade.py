@@ -236,6 +236,8 @@ class Cascade:
         for name in options.keys() & _NOT_PER_CALL:
             raise InputError("it cannot be given per call; give it to the member or the cascade", field=name)
         only, watcher = options.pop("member", None), options.pop("watcher", None)
+        if watcher is not None and not callable(watcher):
+            raise InputError(f"expected a function of member and request, got {watcher!r}", field="watcher")
         deadline = options.pop("deadline", None)
         if "tool_choice" in options and not isinstance(options["tool_choice"], str | Mapping):
             raise InputError("expected 'auto', 'none', 'required', or a tool in OpenAI's shape", field="tool_choice")

@@ -196,8 +196,12 @@ class EngineLoop:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
+        ended = False
         try:
-            self._loop.run_forever()
+            while not ended:
+                with suppress(SystemExit, KeyboardInterrupt):  # of a member's own code; whoever waits for it is told
+                    self._loop.run_forever()
+                    ended = True
         finally:
             self._loop.close()
 

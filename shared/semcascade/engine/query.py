@@ -173,7 +173,7 @@ class Inquiry:
             if self.decision is None:
                 self._ended("left before there was an answer")
             raise
-        except Exception as error:
+        except BaseException as error:
             if self.decision is None and self.records:  # without any, nobody was asked
                 self._ended(f"broke off: {type(error).__name__}")
             raise

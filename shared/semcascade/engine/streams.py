@@ -18,6 +18,7 @@ from semcascade.engine.attempts import (
     cost_of_failure,
     failed,
     if_billed,
+    misshapen,
     with_preamble,
 )
 from semcascade.errors import NotAskedError
@@ -81,6 +82,8 @@ async def _pieces(
                 delta = await anext(stream, None)
             if delta is None:
                 return
+            if not isinstance(delta, Delta):
+                raise misshapen(member, f"a piece that is a {type(delta).__name__}, not a Delta")
             yield delta
     finally:
         close = getattr(stream, "aclose", None)
