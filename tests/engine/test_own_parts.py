@@ -1,5 +1,6 @@
 """Parts of the user's own that raise or take too long: no query is lost over them, and none is left out of the ledger."""
 
+import asyncio
 import math
 import threading
 import time
@@ -180,3 +181,20 @@ def test_a_similarity_that_ends_the_program_ends_its_own_query_alone():
         with pytest.raises(DeadlineExceededError):  # it is still heard of, as the loop goes on
             other.result(20)
     assert c.ledger.summary().calls == 3
+
+
+@pytest.mark.parametrize("ask", ["complete", "stream"])
+def test_a_request_that_is_cancelled_on_its_way_is_a_failure(ask):
+    class Cancelled(ScriptedTransport):
+        async def complete(self, member, request, *, timeout, sample=0):
+            raise asyncio.CancelledError
+
+    members = ["a", {"model": "b", "transport": "x"}, "c"]
+    c = cascade(
+        {**SCATTER, "f": "It is Tokyo."}, ensemble=members, target={"model": "t", "transport": "x"}, fallback=["f"],
+        transports={"x": Cancelled({})},
+    )  # fmt: skip
+    decision = (c.complete(QUESTION) if ask == "complete" else [*c.stream(QUESTION)][-1]).decision
+    assert (decision.member, decision.fallback) == ("f", True)
+    assert [candidate.ok for candidate in decision.tiers[0].candidates] == [True, False, True]
+    assert "cancelled on the way" in str(decision.tiers[0].candidates[1].failure)

@@ -18,7 +18,7 @@ from semcascade.engine.breaker import HurriedError
 from semcascade.engine.budget import Spend
 from semcascade.engine.estimate import most, text_tokens
 from semcascade.engine.guard import Guard, may_be_billed
-from semcascade.errors import MalformedReplyError, MemberError, MemberTimeoutError, NotAskedError
+from semcascade.errors import ConnectionFailedError, MalformedReplyError, MemberError, MemberTimeoutError, NotAskedError
 from semcascade.messages import Candidate, Conversation, Embeddings, Request, Usage
 from semcascade.redaction import redact
 from semcascade.transport.base import Transport
@@ -141,12 +141,21 @@ class _Bound:
             raise self._late() from None
         if isinstance(error, SystemExit | KeyboardInterrupt):  # of its own code: signals go to the main thread
             raise MemberError(f"its transport raised {type(error).__name__}", member=self._member.name) from error
+        if isinstance(error, asyncio.CancelledError) and not _is_cancelled():
+            said = "its request was cancelled on the way, though nobody had asked for that"
+            raise ConnectionFailedError(said, member=self._member.name) from error
 
     def _late(self) -> MemberTimeoutError:
         if self._patience.deadline.remaining() > 0:
             return MemberTimeoutError(f"no answer within its timeout of {self._seconds:g} s", member=self._member.name)
         kind = HurriedError if self._seconds < self._patience.usual / 2 else MemberTimeoutError
         return kind("no answer within the query's deadline", member=self._member.name)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancels the running task, not merely what it waits for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 @dataclass(slots=True)
