@@ -9,6 +9,7 @@ from semcascade.errors import ConfigError
 from semcascade.evaluation import Goal, Row, evaluate, fit_policy, replay
 from semcascade.evaluation.curve import Outcome
 from semcascade.evaluation.entering import deferrals, routed, walked
+from semcascade.evaluation.fitting import _halves
 from semcascade.evaluation.outcomes import unrouted
 from semcascade.evaluation.thresholds import TierRows
 
@@ -101,6 +102,9 @@ async def test_a_guarantee_is_certified_with_the_router_in_place(goal):
     assert router.starts[1] > 0.3
     assert tier.reference.rows < 150 * 0.8  # those that start later never reach it
     assert sum(tier.reference.histogram) == tier.reference.rows
+    held_out = [rows(300)[place] for place in _halves(300, goal, 0)[1]]
+    decisions = await replay(held_out, ENSEMBLE, TARGET, policy=fit.policy)
+    assert sum(decision.accepted for decision in decisions) == tier.certificate.accepted
     fresh = await evaluate(rows(200, seed=4), ENSEMBLE, TARGET, policy=fit.policy)
     assert fresh.at_threshold["loss"] <= 0.1
     with pytest.raises(ConfigError, match="certified with its router in place"):
