@@ -14,6 +14,7 @@ from semcascade import Cascade, CascadeConfig, ConfigError, Member, ScriptedTran
 from semcascade.errors import AuthenticationError, ServerError
 from semcascade.messages import Candidate, Request
 from semcascade.similarity import Query, acompare, compare, get_similarity
+from tests.support.brain import Reply
 from tests.support.openai_server import Delay, Malformed, OpenAIServer, Status
 
 QUESTION = "What is the capital of Japan?"
@@ -139,6 +140,20 @@ def test_a_reply_without_verdicts_is_a_failure(server: OpenAIServer, reply: str)
     server.script["judge"] = reply
     tier = cascade(server).complete(QUESTION).decision.tiers[0]
     assert tier.notes[0] == "judge could not compare (its reply holds no verdicts); auto did"
+    assert tier.scoring_cost > 0
+
+
+def test_drafts_that_a_judge_thinks_aloud_are_no_verdicts(server: OpenAIServer):
+    server.script["judge"] = lambda body: f"<think>{by_city(body).replace('same', 'different')}?</think>{by_city(body)}"
+    assert cascade(server).complete(QUESTION).decision.tiers[0].agreement == (0.5, 0.5, 0.0)
+
+
+def test_a_reply_that_was_cut_off_holds_no_verdicts(server: OpenAIServer):
+    """Whole may only be what an answer in it claims."""
+    claim = '{"1_2": "same", "1_3": "same", "2_3": "same"}'
+    server.script["judge"] = Reply(f'Answer 3 says {claim}. But {{"1_2": "same", "1_3', finish_reason="length")
+    tier = cascade(server).complete(QUESTION).decision.tiers[0]
+    assert tier.notes[0] == "judge could not compare (its reply was cut off); auto did"
     assert tier.scoring_cost > 0
 
 

@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 
 import semcascade.registry
+from semcascade.config import CascadeConfig
+from semcascade.engine.scoring import TierScorer
 from semcascade.errors import ConfigError
+from semcascade.messages import Candidate
 from semcascade.registry import Registry
 from semcascade.signals import Evidence, Score, Signal, get_signal, register_signal, signals
 from semcascade.signals.catalog import _SIGNALS
+from semcascade.similarity import Query
 
 
 def made(name: str) -> Signal:
@@ -134,3 +138,21 @@ def test_threads_that_register_at_once_lose_nothing():
     for thread in threads:
         thread.join()
     assert len(registry.names()) == 400
+
+
+async def test_a_signal_of_the_users_own_does_not_hold_up_the_event_loop():
+    threads: list[int] = []
+
+    def slow(matrix: np.ndarray) -> float:
+        threads.append(threading.get_ident())
+        return 0.75
+
+    register_signal(slow)
+    try:
+        config = CascadeConfig.build(ensemble=["a", "b"], target="t", signal="slow")
+        answers = [Candidate("a", text="Tokyo"), Candidate("b", text="Kyoto")]
+        scored = await TierScorer(config.tiers[0], config).score(Query("?"), answers, range(2))
+    finally:
+        _SIGNALS.unregister("slow")
+    assert (scored.score.reliability, len(threads)) == (0.75, 1)
+    assert threads[0] != threading.get_ident()

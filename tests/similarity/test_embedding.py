@@ -6,13 +6,13 @@ import asyncio
 import importlib.util
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from semcascade import Cascade, ScriptedTransport
+from semcascade import Cascade, Member, ScriptedTransport
 from semcascade.errors import (
     AuthenticationError,
     ConfigError,
@@ -21,7 +21,7 @@ from semcascade.errors import (
     MissingDependencyError,
     ServerError,
 )
-from semcascade.messages import Candidate
+from semcascade.messages import Candidate, Embeddings
 from semcascade.similarity import PaidCall, Query, acompare, compare, get_similarity, local_models
 from semcascade.similarity import embedding as module
 from semcascade.similarity.cache import TextCache
@@ -315,3 +315,24 @@ def test_groups_of_texts_are_told_apart():
 def test_vectors_of_zeros_are_like_no_other():
     matrix = cosines(np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0], [-1.0, -1.0]]))
     assert matrix.tolist() == np.eye(4).tolist()
+    with np.errstate(all="ignore"):
+        matrix = cosines(np.array([[np.inf, 0.0], [1.0, 1.0], [np.nan, 0.0]]))
+    assert matrix.tolist() == np.eye(3).tolist()
+
+
+async def test_a_service_that_changes_the_length_of_its_vectors_is_told_of_and_asked_anew():
+    """As one does that puts another model under the same name."""
+    asked: list[list[str]] = []
+
+    async def embed(member: Member, texts: Sequence[str]) -> Embeddings:
+        asked.append(list(texts))
+        length = 2 if len(asked) == 1 else 3
+        return Embeddings(member.name, cost=0.5, vectors=tuple((1.0,) * length for _ in texts))
+
+    similarity, query = Embedding("some/model", transport="mine"), Query("q", embed=embed)
+    assert (await acompare(similarity, query, said(A, B))).notes == ()
+    found = await acompare(similarity, query, said(A, C))
+    assert found.notes[0].startswith("embedding could not compare (its vectors have another length than before")
+    assert [call.cost for call in found.paid] == [0.5]
+    assert (await acompare(similarity, query, said(A, C))).method == "embedding by some/model"
+    assert asked == [[A, B], [C], [A, C]]

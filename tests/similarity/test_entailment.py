@@ -195,6 +195,9 @@ def test_labels_without_names_are_refused_before_anything_is_compared(tmp_path: 
     other = Entailment(str(model), labels=["neutral", "contradiction", "entailment"])
     first, second = (compare(one, "", said(A, B)).entailment[0, 1] for one in (named, other))
     assert first == pytest.approx(second[[1, 0, 2]])
+    with pytest.raises(ConfigError, match=r"2 labels are named, and .* has 3") as caught:
+        Entailment(str(model), labels=["entailment", "contradiction"]).prepare()
+    assert caught.value.field == "similarity.labels"
 
 
 @pytest.mark.parametrize(

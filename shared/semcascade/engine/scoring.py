@@ -20,6 +20,7 @@ from semcascade.memory import Memory
 from semcascade.messages import Candidate
 from semcascade.redaction import redact
 from semcascade.signals import NEEDS, Evidence, Score, Signal, centrality, cluster_sizes, get_signal
+from semcascade.signals.catalog import comes_along
 from semcascade.similarity import (
     Comparison,
     FloatArray,
@@ -266,8 +267,8 @@ class TierScorer:
 
 
 async def _scored(signal: Signal, evidence: Evidence, answers: Sequence[Candidate]) -> Score:
-    """Return the signal's score, without holding up the event loop where there are many sentences to look at."""
-    if evidence.sentences is None or is_brief(answers):
+    """Return the signal's score; what looks at many sentences, or is the user's own, does so in a thread."""
+    if comes_along(signal.name) and (evidence.sentences is None or is_brief(answers)):
         return score_by(signal, evidence)
     return await asyncio.to_thread(score_by, signal, evidence)
 

@@ -38,6 +38,11 @@ class TextCache(Generic[V]):
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._kept.clear()
+
     def put(self, value: V, *texts: str) -> None:
         """Keep a value, and forget the one that was not used for longest when there are too many."""
         with self._lock:

@@ -145,7 +145,10 @@ class Embedding(Similarity):
             why = str(found.failure).removeprefix(f"{self.model}: ")
             return await in_place_of(self, why, query, answers, paid)
         new = self._keep(missing, [Embedded(vector) for vector in np.array(found.vectors, dtype=np.float64)])
-        return self._comparison(texts, known | new, paid)
+        try:
+            return self._comparison(texts, known | new, paid)
+        except MalformedReplyError as error:
+            return await in_place_of(self, str(error).removeprefix(f"{self.model}: "), query, answers, paid)
 
     def _embed(self, texts: list[str]) -> list[Embedded]:
         return _encode(texts, *self._local)
@@ -164,7 +167,12 @@ class Embedding(Similarity):
     def _comparison(
         self, texts: Sequence[str], known: dict[str, Embedded], paid: tuple[PaidCall, ...] = ()
     ) -> Comparison:
-        matrix = cosines(np.stack([known[text].vector for text in texts]))
+        vectors = [known[text].vector for text in texts]
+        if len({len(vector) for vector in vectors}) > 1:
+            self._cache.clear()
+            message = "its vectors have another length than before; they are asked for anew"
+            raise MalformedReplyError(message, member=self.model)
+        matrix = cosines(np.stack(vectors))
         cut = sum(known[text].cut for text in texts)
         notes = (
             (f"{cut} of {len(texts)} answers were longer than {self.model} reads and lost their end",) if cut else ()

@@ -199,6 +199,9 @@ class Entailment(Similarity):
 
     def _columns_of(self, model: Any) -> Mapping[str, int]:
         if self._labels is not None:
+            if len(self._labels) != (given := int(model.model.config.num_labels)):
+                message = f"{len(self._labels)} labels are named, and {self.model} has {given}"
+                raise ConfigError(message, field="similarity.labels")
             return self._labels
         named = model.model.config.id2label
         return _columns([str(named[index]) for index in sorted(named, key=int)], "similarity.model")

@@ -15,8 +15,10 @@ from semcascade.errors import BadRequestError, ConfigError, ContentFilterError, 
 from semcascade.messages import Candidate
 from semcascade.redaction import secret_values
 from semcascade.similarity.base import Ask, Comparison, FloatArray, PaidCall, Query, Similarity, answer_text
+from semcascade.similarity.extract import without_thoughts
 from semcascade.similarity.fallback import in_place_of
 from semcascade.similarity.judge_form import Form, Verdicts, equivalence_form, support_form
+from semcascade.similarity.kinds import Kind, classify
 from semcascade.similarity.sentences import evenly, sentences
 
 __all__ = ["Hearing", "Judge", "judge_member"]
@@ -174,7 +176,11 @@ class Hearing:
         if answer.failure is not None:
             self.failures.append(str(answer.failure))
             return {}
-        verdicts = form.read(answer.text)
+        if classify(answer) is Kind.TRUNCATED:
+            # What it was quoting may stand there whole, and its own verdicts not.
+            self.failures.append("its reply was cut off")
+            return {}
+        verdicts = form.read(without_thoughts(answer.text))
         if not verdicts:
             self.failures.append("its reply holds no verdicts")
         return verdicts

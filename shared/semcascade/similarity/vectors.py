@@ -20,13 +20,15 @@ class Embedded:
 
 
 def cosines(vectors: FloatArray) -> FloatArray:
-    """Return the cosines of every pair of rows, negative ones as 0; a row of zeros is like no other row.
+    """Return the cosines of every pair of rows, negative ones as 0.
+
+    A row of zeros, or one with a value that is no number, is like no other row.
 
     >>> cosines(np.array([[1.0, 0.0], [3.0, 4.0], [-1.0, 0.0]])).round(3).tolist()
     [[1.0, 0.6, 0.0], [0.6, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    unit = np.divide(vectors, norms, out=np.zeros_like(vectors), where=(norms > 0) & np.isfinite(norms))
     matrix: FloatArray = np.clip(unit @ unit.T, 0.0, 1.0)
     np.fill_diagonal(matrix, 1.0)
     return matrix
