@@ -55,16 +55,17 @@ def complete_link(matrix: npt.NDArray[np.float64], threshold: float) -> tuple[in
     """
     same = matrix >= threshold
     firsts = same.argmax(axis=1) if len(same) else np.zeros(0, dtype=np.intp)
-    if np.array_equal(firsts[:, None] == firsts[None, :], same):
+    if (same == (firsts[:, None] == firsts)).all():
         return _numbered(firsts.tolist())
     links = matrix.astype(np.float64, copy=True)
     np.fill_diagonal(links, -np.inf)
-    labels = np.arange(len(links))
+    clusters = [[index] for index in range(len(links))]
     while True:
         first, second = sorted(divmod(int(links.argmax()), len(links)))
         if links[first, second] < threshold:
-            return _numbered(labels.tolist())
-        labels[labels == second] = first
+            return _numbered_by(clusters)
+        clusters[first] += clusters[second]
+        clusters[second] = []
         links[first] = links[:, first] = np.minimum(links[first], links[second])
         links[second] = links[:, second] = -np.inf
 
@@ -76,6 +77,12 @@ def cluster_sizes(labels: Sequence[int]) -> tuple[int, ...]:
     (2, 1)
     """
     return tuple(Counter(labels).values())
+
+
+def _numbered_by(clusters: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Return the cluster of each answer; each cluster stands at the place of its first answer."""
+    numbers = {index: number for number, cluster in enumerate(filter(None, clusters)) for index in cluster}
+    return tuple(numbers[index] for index in range(len(clusters)))
 
 
 def _numbered(labels: Sequence[int]) -> tuple[int, ...]:
