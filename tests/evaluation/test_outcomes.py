@@ -13,7 +13,9 @@ from semcascade.evaluation.replay import Replayer
 from semcascade.memory import Memory
 from semcascade.messages import ToolCall, Usage
 from semcascade.signals import register_signal
+from semcascade.signals.catalog import _SIGNALS
 from semcascade.similarity import register_similarity
+from semcascade.similarity.catalog import _SIMILARITIES
 
 QUESTION = ({"role": "user", "content": "Which city?"},)
 SCORES = {"a": 1.0, "b": 0.0, "t": 1.0}
@@ -160,8 +162,12 @@ def test_other_cascades_know_nothing_of_it():
 def test_what_may_come_to_something_else_tomorrow_is_not_kept(settings):
     register_signal(_own_signal, "own_of_outcomes")
     register_similarity("own_of_outcomes", _own_similarity)
-    config = CascadeConfig.build(ensemble=["a", "b"], target="t", **settings)
-    assert Outcomes(config)._key(row()) is None
+    try:
+        config = CascadeConfig.build(ensemble=["a", "b"], target="t", **settings)
+        assert Outcomes(config)._key(row()) is None
+    finally:
+        _SIGNALS.unregister("own_of_outcomes")
+        _SIMILARITIES.unregister("own_of_outcomes")
 
 
 def _own_signal(matrix):
