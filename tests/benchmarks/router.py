@@ -29,6 +29,7 @@ from semcascade.evaluation.entering import Asked, Entering, deferrals, fit_entry
 from semcascade.evaluation.recipes import accepted, choose_recipe, recipes_for
 from semcascade.evaluation.sights import Ranking, Sights
 from semcascade.evaluation.thresholds import TierRows
+from semcascade.messages import question_text
 from tests.benchmarks.policies import halves, look
 from tests.benchmarks.quality import SETS, read
 
@@ -110,9 +111,8 @@ async def measure(splits: int, console: Console) -> None:
             console.print(f"skipped {name}: not in the folder of recorded sets")
             continue
         sights, target = await look(rows, ensemble, target_name)
-        config, asked = CascadeConfig.build(ensemble=list(ensemble), target=target_name), Asked.nothing()
-        for row in rows:
-            asked.add(row)
+        config = CascadeConfig.build(ensemble=list(ensemble), target=target_name)
+        asked = await Asked.by((question_text(row.messages), len(row.tools)) for row in rows)
         found = [
             split_worth(list(split_points(asked, config, sights, target, fit, rest)), float(target[rest].mean()))
             for fit, rest in halves(len(rows), splits)

@@ -39,7 +39,7 @@ def router():
 
 
 def outlook(router, text):
-    vectors = None if router.neighbours is None else router.neighbours.embed(text)[np.newaxis]
+    vectors = None if router.neighbours is None else hashed(text, router.neighbours.width)[np.newaxis]
     return router.outlooks([query_complexity(text)], vectors)[0]
 
 
@@ -130,8 +130,9 @@ def test_a_query_like_no_other_is_expected_to_be_like_all():
 
 
 def test_no_past_query_is_its_own_neighbour():
-    neighbours = Neighbours.of(np.eye(3), np.array([0.0, 0.0, 1.0]), np.array([[0, 0, 1.0]]), np.zeros((1, 3)))
-    assert neighbours.look(np.eye(3), own=True).entropy.tolist() == pytest.approx([1 / 3] * 3)
+    rows = np.eye(4)[:3]
+    neighbours = Neighbours.of(rows, np.array([0.0, 0.0, 1.0]), np.array([[0, 0, 1.0]]), np.zeros((1, 3)))
+    assert neighbours.look(rows, own=True).entropy.tolist() == pytest.approx([1 / 3] * 3)
 
 
 def test_rows_are_judged_by_routers_that_were_fitted_without_them():
@@ -183,6 +184,8 @@ def neighbours(**changes):
         (plain(neighbours=neighbours(vectors="not base64!")), "base64"),
         (plain(neighbours=neighbours(vectors="AAAA")), "take 4 bytes, not 3"),
         (plain(neighbours=neighbours(width=5_000)), "width"),
+        (plain(neighbours=neighbours(width=1, entropy=[0.0] * 4)), "power of two"),
+        (plain(neighbours=neighbours(width=3)), "power of two"),
         (plain(neighbours=neighbours(entropy=[0.0])), "gains need 1"),
         (plain(neighbours=neighbours(entropy=[0.0, 2.0])), "entropy"),
         (plain(neighbours=neighbours(deferred=[[0.0, 1.0]] * 2, gains=[[0.0, 1.0]] * 2)), "another number of tiers"),

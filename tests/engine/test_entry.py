@@ -2,15 +2,20 @@
 
 import json
 import pickle
+import threading
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from semcascade import Cascade, CascadeConfig, Policy, Result, ScriptedTransport
 from semcascade.deferral.complexity import query_complexity
-from semcascade.errors import CascadeError, ConfigError, ServerError
+from semcascade.deferral.neighbours import Neighbours
+from semcascade.errors import CascadeError, ConfigError, DeadlineExceededError, ServerError
 from semcascade.evaluation.drift import drift_of_log
+from semcascade.similarity import embedding
+from semcascade.similarity.vectors import Embedded
 
 ANSWERS = {"a": "4", "b": "4", "c": "5", "d": "5", "big": "it is 4"}
 HARD = "Prove that \\frac{1}{2} + 2 = 4 - 1, and say:\n" + "".join(f"{n}. what is {n} + {n} = ?\n" for n in range(9))
@@ -233,3 +238,66 @@ def test_log_and_drift_know_what_was_skipped(tmp_path):
     assert (counts.rows, counts.passed) == (0, 3)
     assert drift.starts == drift_of_log([path], policy).starts
     assert (drift.starts.queries, drift.starts.later, drift.starts.verdict) == (3, 1.0, "too few")
+
+
+def looked_up(name="tiny", width=2):
+    """A policy whose router knows two past queries by a model's vectors: the first was deferred, the second not."""
+    vectors = np.eye(2, dtype=np.int8)[:, :width] * 127
+    neighbours = Neighbours.of(vectors.astype(float), np.array([1.0, 0.0]), np.array([[1.0, 0.0]]), np.zeros((1, 2)),
+                               embedding=name)  # fmt: skip
+    router = {"features": ["deferred:0"], "center": [0.5], "scale": [0.1], "neighbours": neighbours.model_dump(),
+              "tiers": [{"constant": 0.0, "cost": 0.15, "weights": [4.0]}]}  # fmt: skip
+    return Policy.from_dict({**fitted(0.0).to_dict(), "router": router})
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """A model that tells hard from easy, and counts what it is asked."""
+    asked = []
+
+    def encode(texts, *_):
+        asked.extend(texts)
+        return [Embedded(np.eye(2)[int("hard" not in text)]) for text in texts]
+
+    monkeypatch.setattr(embedding, "_encode", encode)
+    return asked
+
+
+def test_past_queries_may_be_known_by_a_models_vectors(model):
+    with cascade(policy=looked_up()) as routed:
+        hard, easy = routed.complete("a hard one").decision, routed.complete("an easy one").decision
+    assert (hard.route.skipped, easy.route.skipped) == (("ensemble",), ())
+    assert model == ["a hard one", "an easy one"]
+
+
+def test_no_query_is_lost_over_the_routers_model(model, monkeypatch):
+    def broken(texts, *_):
+        raise ConfigError("no such model", field="similarity.model")
+
+    with cascade(policy=looked_up(width=1)) as routed:
+        decision = routed.complete("a hard one").decision
+    assert decision.accepted
+    assert "could not say where to start: router: tiny gives vectors of 2 numbers, not of 1" in decision.route.reason
+    monkeypatch.setattr(embedding, "_encode", broken)
+    with cascade(policy=looked_up()) as routed:
+        decision = routed.complete("a hard one").decision
+    assert decision.accepted
+    assert "no such model" in decision.explain()
+    with pytest.raises(ConfigError, match="is a service"):
+        cascade(policy=looked_up("litellm/openai/text-embedding-3-small"))
+
+
+def test_a_router_that_takes_too_long_is_not_waited_for(monkeypatch):
+    waiting = threading.Event()
+
+    def slow(texts, *_):
+        waiting.wait(30)
+        return [Embedded(np.eye(2)[0]) for _ in texts]
+
+    monkeypatch.setattr(embedding, "_encode", slow)
+    with cascade(policy=looked_up(), deadline=0.5) as routed:
+        try:
+            with pytest.raises(DeadlineExceededError):
+                routed.complete("a hard one")
+        finally:
+            waiting.set()

@@ -12,6 +12,8 @@ from semcascade.evaluation.entering import deferrals, routed, walked
 from semcascade.evaluation.fitting import _halves
 from semcascade.evaluation.outcomes import unrouted
 from semcascade.evaluation.thresholds import TierRows
+from semcascade.similarity import embedding
+from semcascade.similarity.vectors import Embedded
 
 ENSEMBLE, TARGET = ["a", "b", "c"], "t"
 KINDS = {
@@ -71,6 +73,17 @@ async def test_where_the_question_tells_nothing_there_is_no_router_and_the_polic
     fit = await fitted(Goal(escalation_rate=0.5), rows(told=False))
     assert fit.policy.router is None
     assert "router: off" in fit.policy.notes[1]
+
+
+async def test_a_model_may_tell_queries_apart(monkeypatch):
+    def encode(texts, *_):
+        return [Embedded(np.array([1.0, 0.0] if "Prove" in text else [0.0, 1.0])) for text in texts]
+
+    monkeypatch.setattr(embedding, "_encode", encode)
+    policy = (await fitted(Goal(max_cost=0.7), embedding="tiny")).policy
+    assert (policy.router.neighbours.embedding, policy.router.neighbours.width) == ("tiny", 2)
+    found = await evaluate(rows(40, seed=6), ENSEMBLE, TARGET, policy=policy)
+    assert found.router["starts"][1] > 0.3
 
 
 async def test_few_rows_have_no_router():

@@ -65,6 +65,14 @@ Rows without scores are scored by likeness to the target's own answer."""
     show_default=True,
     help="Let queries start later that are likely to be deferred; off in any case where that saves nothing.",
 )
+@click.option(
+    "--router-embedding",
+    "embedding",
+    default="hashed",
+    show_default=True,
+    metavar="MODEL",
+    help="How the router tells queries apart: by hashed n-grams, or by a sentence-transformers model.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every draw.")
 def calibrate(
     data: Path,
@@ -79,6 +87,7 @@ def calibrate(
     member_cost: tuple[float, ...],
     target_cost: float,
     router: bool,
+    embedding: str,
     seed: int,
     **options: Any,
 ) -> None:
@@ -109,6 +118,7 @@ def calibrate(
                 quality=quality,
                 seed=seed,
                 router=router,
+                embedding=embedding,
                 skipped=tell_skipped(data),
                 **settings,
             )

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from semcascade.deferral.tables import Finite, FloatArray, Share, Table
-from semcascade.deferral.wording import hashed
 from semcascade.locks import cached_property
 
 __all__ = ["HASHED", "MOST_NEIGHBOURS", "WIDTH", "Near", "Neighbours", "unit_rows"]
@@ -79,6 +78,8 @@ class Neighbours(Table):
     @model_validator(mode="after")
     def _check(self) -> Self:
         n = len(self.entropy)
+        if self.embedding == HASHED and (self.width < 2 or self.width & (self.width - 1)):
+            raise ValueError(f"width: n-grams are hashed into a power of two of buckets, not {self.width}")
         if len(self.deferred) != len(self.gains) or any(len(tier) != n for tier in (*self.deferred, *self.gains)):
             raise ValueError(f"deferred and gains need {n} numbers for each tier")
         try:
@@ -121,10 +122,6 @@ class Neighbours(Table):
 
     def __len__(self) -> int:
         return len(self.entropy)
-
-    def embed(self, text: str) -> FloatArray:
-        """Return a query's vector, (width,), where that needs no model."""
-        return hashed(text, self.width)
 
     @cached_property
     def _rows(self) -> npt.NDArray[np.float32]:

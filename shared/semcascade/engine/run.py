@@ -79,7 +79,7 @@ class QueryRun:
         await make_ready(inquiry)
         if inquiry.only is not None:
             return None
-        start = self._enter()
+        start = await self._enter()
         if start < len(inquiry.plan.scorers):
             early.begin()
         for tier, scorer in zip(inquiry.config.tiers[start:-1], inquiry.plan.scorers[start:], strict=True):
@@ -90,7 +90,7 @@ class QueryRun:
                 return inquiry.answered(record.candidates[record.chosen], tier.name, record.reason)
         return None
 
-    def _enter(self) -> int:
+    async def _enter(self) -> int:
         """Return the number of the tier to start at."""
         inquiry, entry = self._inquiry, self.plan.entry
         if entry is None or not inquiry.plan.scorers:
@@ -98,7 +98,9 @@ class QueryRun:
         target = inquiry.target
         well = id(target) not in inquiry.unready and inquiry.guard.unwell(target) is None
         names = [tier.name for tier in inquiry.config.tiers]
-        inquiry.route = entry.route(inquiry.request, names, target_well=well)
+        inquiry.route = await entry.route(
+            inquiry.request, names, target_well=well, seconds=inquiry.deadline.remaining()
+        )
         start = len(inquiry.route.skipped)
         inquiry.skipped = list(zip(inquiry.config.tiers[:start], inquiry.plan.scorers[:start], strict=True))
         return start

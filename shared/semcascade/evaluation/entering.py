@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -11,17 +11,15 @@ import numpy.typing as npt
 
 from semcascade.config import CascadeConfig
 from semcascade.deferral.complexity import Complexity, query_complexity
-from semcascade.deferral.neighbours import WIDTH
+from semcascade.deferral.neighbours import HASHED
 from semcascade.deferral.router import TOLERANCE, RouterPolicy
 from semcascade.deferral.router_fit import FEWEST_ROWS, PastQueries, fit_router, plain_router, unseen_starts
 from semcascade.deferral.rules import TIE
 from semcascade.deferral.tables import FloatArray
-from semcascade.deferral.wording import hashed
+from semcascade.engine.entry import embedder_of
 from semcascade.evaluation.recipes import BEYOND_NOISE
-from semcascade.evaluation.rows import Row
 from semcascade.evaluation.sights import Sights
 from semcascade.evaluation.thresholds import TierRows
-from semcascade.messages import question_text
 
 __all__ = ["Asked", "Entering", "deferrals", "fit_entry", "never_asking", "past_queries", "routed", "walked"]
 
@@ -36,26 +34,29 @@ class Asked:
 
     Attributes:
         seen: How much each query asks for.
-        vectors: (n, width) the queries' hashed n-grams.
+        vectors: (n, width) the queries' embeddings.
+        embedding: What made them.
     """
 
     seen: list[Complexity]
-    vectors: list[FloatArray]
+    vectors: FloatArray
+    embedding: str = HASHED
 
     @classmethod
-    def nothing(cls) -> Self:
-        """Return what is known before the first row."""
-        return cls([], [])
+    async def by(cls, queries: Iterable[tuple[str, int]], embedding: str = HASHED) -> Self:
+        """Look at queries as the engine does before it asks anybody.
 
-    def add(self, row: Row) -> None:
-        """Look at one more row, as the engine does before it asks anybody."""
-        text = question_text(row.messages)
-        self.seen.append(query_complexity(text, tools=len(row.tools)))
-        self.vectors.append(hashed(text, WIDTH))
+        Args:
+            queries: Each one's text, and how many tools may be called.
+            embedding: `"hashed"`, or the id of a sentence-transformers model.
+        """
+        shown = list(queries)
+        vectors = await embedder_of(embedding)([text for text, _ in shown])
+        return cls([query_complexity(text, tools=tools) for text, tools in shown], vectors, embedding)
 
     def starts(self, router: RouterPolicy, rows: npt.NDArray[np.intp]) -> Starts:
         """Return where these rows start."""
-        found = router.outlooks([self.seen[row] for row in rows], np.array([self.vectors[row] for row in rows]))
+        found = router.outlooks([self.seen[row] for row in rows], self.vectors[rows])
         return np.array([one.start for one in found], dtype=np.intp)
 
 
@@ -129,12 +130,13 @@ def past_queries(
     entropy = np.zeros(len(rows)) if sure is None else 1.0 - np.nan_to_num(sure.scores[rows])
     return PastQueries(
         seen=[asked.seen[row] for row in rows],
-        vectors=np.array([asked.vectors[row] for row in rows]),
+        vectors=asked.vectors[rows],
         entropy=np.clip(entropy, 0.0, 1.0),
         deferred=deferred,
         gains=np.stack([tier.target - tier.accepted for tier in tiers]),
         costs=tuple(round(float(share), 6) for share in cost[:-1].mean(axis=1) / _unit(cost)),
         starts=tuple(number == 0 or tier.answers > 1 for number, tier in enumerate(config.tiers[:-1])),
+        embedding=asked.embedding,
     )
 
 

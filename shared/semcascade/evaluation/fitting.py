@@ -15,6 +15,7 @@ import numpy.typing as npt
 from semcascade import __version__
 from semcascade.config import CascadeConfig
 from semcascade.deferral.calibrators import calibrate
+from semcascade.deferral.neighbours import HASHED
 from semcascade.deferral.policy import BINS, Fingerprint, Policy, Reference, TierPolicy
 from semcascade.deferral.rules import TIE
 from semcascade.errors import ConfigError, InputError
@@ -36,6 +37,7 @@ from semcascade.evaluation.recipes import Recipe, Trial, accepted, choose_recipe
 from semcascade.evaluation.rows import Row
 from semcascade.evaluation.sights import Ranking, Sights, Watcher
 from semcascade.evaluation.thresholds import Settled, TierRows, certify, reach, within
+from semcascade.messages import question_text
 from semcascade.similarity import answer_text
 
 __all__ = ["MOST_ROWS", "Fit", "fit_policy", "fit_rows"]
@@ -79,6 +81,7 @@ async def fit_policy(
     quality: str = "scores",
     seed: int = 0,
     router: bool = True,
+    embedding: str = HASHED,
     skipped: Callable[[str], None] = _log.warning,
     **settings: Any,
 ) -> Fit:
@@ -97,6 +100,8 @@ async def fit_policy(
         quality: Where the scores came from, for the policy's fingerprint.
         seed: Of every draw.
         router: Whether to try to let queries start later that are likely to be deferred; off where that saves nothing.
+        embedding: How the router tells queries apart: `"hashed"`, by their character n-grams, or the id of a
+            sentence-transformers model, which is then needed wherever the policy is used.
         skipped: Is told how many rows were left out, and why.
         **settings: Further settings of `CascadeConfig`, e.g. `tiers` or `similarity`.
 
@@ -108,7 +113,7 @@ async def fit_policy(
     config = CascadeConfig.build(ensemble=ensemble, target=target, **settings)
     if config.policy is not None:
         raise ConfigError("a policy is fitted to a cascade without one", field="policy")
-    table = await _Table.read(rows, config, skipped)
+    table = await _Table.read(rows, config, skipped, embedding)
     prices = Prices.of(table.paid, table.tiers, answers=table.answers, member_cost=member_cost, target_cost=target_cost)
     return fit_rows(table, config, prices, goal or Goal(), quality=quality, seed=seed, router=router)
 
@@ -126,14 +131,16 @@ class _Table:
     digest: str
 
     @classmethod
-    async def read(cls, rows: Iterable[Row], config: CascadeConfig, skipped: Callable[[str], None]) -> _Table:
+    async def read(
+        cls, rows: Iterable[Row], config: CascadeConfig, skipped: Callable[[str], None], embedding: str = HASHED
+    ) -> _Table:
         tiers = tuple(tuple(member.name for member in tier.members) for tier in config.tiers)
         systems = list(dict.fromkeys(name for tier in tiers for name in tier))
-        watcher, asked, digest = Watcher(config), Asked.nothing(), hashlib.blake2b(digest_size=16)
+        watcher, queries, digest = Watcher(config), list[tuple[str, int]](), hashlib.blake2b(digest_size=16)
         columns: list[list[list[float]]] = [[], [], []]
         for row in _bounded(labelled(rows, systems, skipped), skipped):
             await watcher.watch(row)
-            asked.add(row)
+            queries.append((question_text(row.messages), len(row.tools)))
             columns[0].append([quality_of(row, name) for name in systems])
             columns[1].append([paid_for(row, name) for name in systems])
             columns[2].append([float(len(row.all_answers(name))) for name in systems])
@@ -147,6 +154,7 @@ class _Table:
         quality, paid, answers = (
             dict(zip(systems, np.array(block, dtype=np.float64).T, strict=True)) for block in columns
         )
+        asked = await Asked.by(queries, embedding)
         return cls(tiers, watcher.sights(), asked, quality, paid, answers, digest.hexdigest())
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ from semcascade.config import Member
 from semcascade.errors import AuthenticationError, ConfigError, MalformedReplyError
 from semcascade.messages import Candidate
 from semcascade.provider_errors import provider_error
-from semcascade.similarity.base import Comparison, PaidCall, Query, Similarity, answer_text
+from semcascade.similarity.base import Comparison, FloatArray, PaidCall, Query, Similarity, answer_text
 from semcascade.similarity.batches import Batches
 from semcascade.similarity.cache import TextCache
 from semcascade.similarity.fallback import in_place_of
@@ -149,6 +149,20 @@ class Embedding(Similarity):
             return self._comparison(texts, known | new, paid)
         except MalformedReplyError as error:
             return await in_place_of(self, str(error).removeprefix(f"{self.model}: "), query, answers, paid)
+
+    async def avectors(self, texts: Sequence[str]) -> FloatArray:
+        """Return a local model's vector for each text, (n, width); texts of concurrent callers go to it in one batch.
+
+        Raises:
+            ConfigError: If the model is a service's, or cannot be loaded.
+            MissingDependencyError: If sentence-transformers is not installed.
+        """
+        if self.remote:
+            raise ConfigError(f"{self.model} is a service; a model of one's own is needed", field="similarity.model")
+        known, missing = self._known(texts)
+        if missing:
+            known |= self._keep(missing, await self._batches.gather(missing))
+        return np.stack([known[text].vector for text in texts])
 
     def _embed(self, texts: list[str]) -> list[Embedded]:
         return _encode(texts, *self._local)
