@@ -37,11 +37,15 @@ def to_candidate(name: str, message: AIMessage) -> Candidate:
     )
 
 
-async def deltas(chunks: AsyncIterator[AIMessageChunk]) -> AsyncGenerator[Delta | AIMessage, None]:
+async def deltas(chunks: AsyncIterator[AIMessage]) -> AsyncGenerator[Delta | AIMessage, None]:
     """Yield the pieces of an answer as they come, and at last the whole message."""
     whole: AIMessageChunk | None = None
     numbers: dict[Any, int] = {}
     async for chunk in chunks:
+        if not isinstance(chunk, AIMessageChunk):  # the model does not stream, so its whole answer comes at once
+            yield _at_once(chunk)
+            yield chunk
+            return
         whole = chunk if whole is None else whole + chunk
         calls = []
         for piece in chunk.tool_call_chunks:
@@ -55,6 +59,12 @@ async def deltas(chunks: AsyncIterator[AIMessageChunk]) -> AsyncGenerator[Delta 
             yield delta
     if whole is not None:
         yield whole
+
+
+def _at_once(message: AIMessage) -> Delta:
+    said = to_candidate("", message)
+    calls = (ToolCallDelta(number, call.id, call.name, call.arguments) for number, call in enumerate(said.tool_calls))
+    return Delta(text=said.text, reasoning=said.reasoning, tool_calls=tuple(calls))
 
 
 def cost_told(message: AIMessage) -> tuple[bool, float | None]:

@@ -13,9 +13,10 @@ from langchain.agents.structured_output import ProviderStrategy
 from langchain_core import exceptions as core
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler, get_usage_metadata_callback
-from langchain_core.language_models import FakeListChatModel, GenericFakeChatModel
+from langchain_core.language_models import BaseChatModel, FakeListChatModel, GenericFakeChatModel
 from langchain_core.load import dumpd, load
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
@@ -125,6 +126,48 @@ def test_a_model_that_is_only_synchronous():
     assert model.invoke("2 + 2?").text == "4"
     assert asyncio.run(model.ainvoke("2 + 2?")).text == "4"
     assert "".join(chunk.text for chunk in model.stream("2 + 2?")) == "4"
+
+
+class Whole(BaseChatModel):
+    """A chat model that does not stream."""
+
+    said: AIMessage
+
+    @property
+    def _llm_type(self) -> str:
+        return "whole"
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self.said)])
+
+
+def test_a_target_that_does_not_stream_answers_in_one_piece():
+    call = {"name": "population", "args": {"city": "Bern"}, "id": "c1"}
+    usage = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+    target = Whole(said=AIMessage("Let me look.", tool_calls=[call], usage_metadata=usage))
+    ensemble = [{"model": Whole(said=AIMessage(text)), "name": text} for text in ("a", "b")]
+    model = ChatSemCascade(ensemble=ensemble, target=target)
+    for chunks in (list(model.stream("?")), asyncio.run(listed(model.astream("?")))):
+        whole = sum(chunks[1:], start=chunks[0])
+        assert whole.text == "Let me look."
+        assert [(one["name"], one["args"], one["id"]) for one in whole.tool_calls] == [tuple(call.values())]
+        assert whole.usage_metadata["output_tokens"] >= 2
+
+
+async def listed(items):
+    return [item async for item in items]
+
+
+def test_a_model_that_has_nothing_left_to_say_keeps_nobody_waiting():
+    members = [
+        {"model": GenericFakeChatModel(messages=iter(said)), "name": str(n)}
+        for n, said in enumerate((["x"], [], ["x"]))
+    ]
+    model = ChatSemCascade(ensemble=members, target=GenericFakeChatModel(messages=iter([])), early_exit="off")
+    message = model.invoke("?")
+    assert message.text == "x"
+    failed = message.response_metadata["semcascade"]["candidates"][1]
+    assert "StopIteration" in failed["error"]
 
 
 # --- tools and schemas

@@ -80,7 +80,7 @@ async def in_pieces(
             here.call_soon_threadsafe(crossing.put_nowait, item)
 
     def stream() -> None:
-        with _ending(put):
+        with suppress(asyncio.CancelledError, KeyboardInterrupt, SystemExit), _ending(put):  # who waits is told
             for piece in blocking():
                 if left.is_set():
                     return

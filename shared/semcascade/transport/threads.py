@@ -36,9 +36,13 @@ async def in_daemon_thread(work: Callable[[], T], *, name: str) -> T:
             outcome.set_result(result)  # type: ignore[arg-type]
 
     def run() -> None:
-        result, error = None, None
+        result: T | None = None
+        error: BaseException | None = None
         try:
             result = work()
+        except StopIteration as raised:  # no future takes it: whoever waits would wait for ever
+            error = RuntimeError("it raised StopIteration")
+            error.__cause__ = raised
         except BaseException as raised:  # noqa: BLE001 - crosses to the waiting task
             error = raised
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
