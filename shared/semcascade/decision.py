@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from semcascade.errors import CutShortError
+from semcascade.errors import CutShortError, MemberError
 from semcascade.messages import Candidate, ToolCall, Usage
 
 __all__ = ["FALLBACK", "Decision", "Result", "Route", "TierRecord", "one_line", "total_cost"]
@@ -355,12 +355,17 @@ def _candidate_line(tier: TierRecord, index: int, candidate: Candidate, agreemen
     if isinstance(candidate.failure, CutShortError):
         said = one_line(str(candidate.failure).removeprefix(f"{candidate.member}: "), 100)
     elif candidate.failure:
-        said = f"failed: {type(candidate.failure).__name__}: {one_line(str(candidate.failure), 100)}"
+        said = f"failed: {_kind(candidate.failure)}: {one_line(str(candidate.failure), 100)}"
     elif candidate.tool_calls and not candidate.text:
         said = one_line(", ".join(f"{call.name}({call.arguments})" for call in candidate.tool_calls))
     else:
         said = repr(one_line(candidate.text))
     return f"  {mark} {candidate.member}  {_number(agreement)}  {said}"
+
+
+def _kind(failure: MemberError) -> str:
+    """Return the name by which the error is known, whatever finer kinds the engine has of it."""
+    return next(base.__name__ for base in type(failure).__mro__ if base.__module__ == MemberError.__module__)
 
 
 def _number(value: float | None) -> str:

@@ -139,6 +139,9 @@ def test_callers_in_a_hurry_do_not_close_a_member_to_all_others():
         with pytest.raises(DeadlineExceededError):
             c.complete(QUESTION, deadline=0.3)
     assert slow.cancelled.is_set()
+    with pytest.raises(DeadlineExceededError) as caught:
+        c.complete(QUESTION, deadline=0.3)
+    assert "failed: MemberTimeoutError: slow: no answer within the query's deadline" in caught.value.decision.explain()
     assert c._plan.guards.circuit(c.find("slow")).refusal() is None
     assert c._plan.guards.circuit(c.find("a")).refusal() is None
 
