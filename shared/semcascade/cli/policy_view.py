@@ -84,7 +84,8 @@ def _lines(policy: Policy) -> Iterator[Text]:
         library = f", semcascade {policy.library}" if policy.library else ""
         yield Text(one_line(f"policy {policy.digest}: fitted to {fitted}{library}", 200), style="dim")
     for note in policy.notes:
-        yield Text(one_line(note, 300), style="dim")
+        if policy.router is None or not note.startswith("router:"):  # it has a line of its own
+            yield Text(one_line(note, 300), style="dim")
 
 
 def _router(policy: Policy, router: RouterPolicy) -> str:

@@ -80,6 +80,8 @@ def _summary(decision: Decision) -> Iterator[Text]:
             yield Text(one_line(f"{tier.name}: {_scores(tier)}", 300), style="dim")
         for note in tier.notes:
             yield Text(one_line(f"{tier.name}: {note}", 300), style="dim")
+    if decision.route is not None and decision.route.reason not in decision.reason:
+        yield Text(one_line(f"router: {decision.route}", 300), style="dim")
     for note in decision.notes:
         yield Text(one_line(note, 300), style="dim")
     yield Text(_costs(decision), style="dim")

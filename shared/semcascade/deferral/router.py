@@ -23,7 +23,7 @@ from semcascade.deferral.complexity import PARTS, Complexity
 from semcascade.deferral.neighbours import Near, Neighbours
 from semcascade.deferral.tables import Finite, FloatArray, Share, Table
 
-__all__ = ["Outlook", "RouterPolicy", "TierOdds", "features_of", "start_of"]
+__all__ = ["EXTREME", "Outlook", "RouterPolicy", "TierOdds", "features_of", "start_of"]
 
 EXTREME = 4.0
 """Features count as no further from their mean than this many standard deviations."""
@@ -124,11 +124,6 @@ class RouterPolicy(Table):
             raise ValueError("starts: one share is needed for each tier and the target")
         return self
 
-    @property
-    def needs_text(self) -> bool:
-        """Whether it looks at the query at all."""
-        return any(tier.weights for tier in self.tiers)
-
     def outlooks(self, seen: Sequence[Complexity], vectors: FloatArray | None) -> list[Outlook]:
         """Return what is expected of queries.
 
@@ -168,7 +163,8 @@ class RouterPolicy(Table):
         """Return (n, tiers) P(deferred)."""
         known = features_of(seen, near)
         table = np.array([known[name] for name in self.features], dtype=np.float64).reshape(-1, len(seen)).T
-        table = np.clip((table - np.array(self.center)) / np.array(self.scale), -EXTREME, EXTREME)
+        with np.errstate(over="ignore"):
+            table = np.clip((table - np.array(self.center)) / np.array(self.scale), -EXTREME, EXTREME)
         sums = np.zeros((len(seen), len(self.tiers)))
         for place, tier in enumerate(self.tiers):
             sums[:, place] = tier.constant + (table @ np.array(tier.weights) if tier.weights else 0.0)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from semcascade.deferral.calibrators import logistic_regression
 from semcascade.deferral.complexity import Complexity
 from semcascade.deferral.neighbours import HASHED, MOST_NEIGHBOURS, Neighbours
-from semcascade.deferral.router import RouterPolicy, TierOdds, feature_names, features_of
+from semcascade.deferral.router import EXTREME, RouterPolicy, TierOdds, feature_names, features_of
 from semcascade.deferral.stacking import folds
 from semcascade.deferral.tables import FloatArray
 
@@ -86,7 +86,7 @@ def fit_router(past: PastQueries) -> RouterPolicy:
     center, scale = table.mean(axis=0).round(6), table.std(axis=0).round(6)
     varying = scale > 1e-5
     names = [name for name, varies in zip(feature_names(neighbours), varying, strict=True) if varies]
-    table = np.clip((table[:, varying] - center[varying]) / scale[varying], -4.0, 4.0)
+    table = np.clip((table[:, varying] - center[varying]) / scale[varying], -EXTREME, EXTREME)
     return RouterPolicy(
         features=names,
         center=center[varying].tolist(),

@@ -311,6 +311,9 @@ class Cascade:
         for scorer in self._plan.scorers:
             with suppress(SemcascadeError):
                 await scorer.prepare()
+        if self._plan.entry is not None:
+            with suppress(SemcascadeError):  # then queries start at the first tier
+                await self._plan.entry.prepare()
 
 
 def _restore(config: CascadeConfig, default: Transport | None, named: Mapping[str, Transport]) -> Cascade:

@@ -67,6 +67,14 @@ class Entry:
             start, said = 0, said | {"reason": f"the target cannot be asked at the moment; {said['reason']}"}
         return Route(tier=tiers[start], skipped=tuple(tiers[:start]), complexity=seen.value, **said)
 
+    async def prepare(self) -> None:
+        """Load what the first query would wait for.
+
+        Raises:
+            SemcascadeError: If a model cannot be loaded.
+        """
+        await self.chooser.choose("", query_complexity(""))
+
     async def _chosen(self, text: str, seen: Complexity, seconds: float) -> Said:
         try:
             async with asyncio.timeout(None if seconds == float("inf") else seconds):
