@@ -64,6 +64,18 @@ async def test_a_fitted_policy_is_worth_more_than_agreement_and_says_so():
     assert "over the strict chord" in fit.policy.tiers[0].notes[0]
 
 
+async def test_rows_of_the_fit_are_told_from_others():
+    given = rows()
+    fit = await fitted(Goal(escalation_rate=0.3), given)
+    again, fresh, plain = [
+        await evaluate(some, ENSEMBLE, TARGET, policy=policy)
+        for some, policy in ((given, fit.policy), (rows(seed=1), fit.policy), (given, None))
+    ]
+    assert [any("these very rows" in note for note in found.notes) for found in (again, fresh, plain)] == [
+        True, False, False,
+    ]  # fmt: skip
+
+
 async def test_the_engine_decides_as_the_fit_foresaw():
     """Ranking rows by the recipe and replaying them through the engine give the same answers and scores."""
     given, fresh = rows(), rows(60, seed=2)

@@ -234,6 +234,8 @@ def _thinned(curve: Curve) -> dict[str, tuple[float | None, ...]]:
 def _notes(observed: Observed, outcome: Outcome, cost_at_99: float, chord_ci: tuple[float, float]) -> Iterable[str]:
     n, spent = len(observed), float(outcome.curve.cost[0])
     known = outcome.reliability[~np.isnan(outcome.reliability)]
+    if observed.of_the_fit:
+        yield "the policy was fitted to these very rows: measure it on others"
     if n < _FEW_ROWS:
         yield f"only {n} {'row' if n == 1 else 'rows'}: read the intervals, not the numbers"
     if not np.any(outcome.quality[:-1] != outcome.target):

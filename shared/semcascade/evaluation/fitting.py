@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,14 +30,13 @@ from semcascade.evaluation.entering import (
     walked,
 )
 from semcascade.evaluation.goals import Goal
-from semcascade.evaluation.observed import labelled, paid_for, quality_of
+from semcascade.evaluation.observed import RowsDigest, labelled, paid_for, quality_of
 from semcascade.evaluation.prices import MEMBER_COST, TARGET_COST, Prices
 from semcascade.evaluation.recipes import Recipe, Trial, accepted, choose_recipe, recipes_for
 from semcascade.evaluation.rows import Row
 from semcascade.evaluation.sights import Ranking, Sights, Watcher
 from semcascade.evaluation.thresholds import Settled, TierRows, certify, reach, within
 from semcascade.messages import question_text
-from semcascade.similarity import answer_text
 
 __all__ = ["MOST_ROWS", "Fit", "fit_policy", "fit_rows"]
 
@@ -136,7 +134,7 @@ class _Table:
     ) -> _Table:
         tiers = tuple(tuple(member.name for member in tier.members) for tier in config.tiers)
         systems = list(dict.fromkeys(name for tier in tiers for name in tier))
-        watcher, queries, digest = Watcher(config), list[tuple[str, int]](), hashlib.blake2b(digest_size=16)
+        watcher, queries, digest = Watcher(config), list[tuple[str, int]](), RowsDigest(systems)
         columns: list[list[list[float]]] = [[], [], []]
         for row in _bounded(labelled(rows, systems, skipped), skipped):
             await watcher.watch(row)
@@ -144,7 +142,7 @@ class _Table:
             columns[0].append([quality_of(row, name) for name in systems])
             columns[1].append([paid_for(row, name) for name in systems])
             columns[2].append([float(len(row.all_answers(name))) for name in systems])
-            _stamp(digest, row, systems)
+            digest.add(row)
         if len(columns[0]) < FEWEST_ROWS:
             raise InputError(
                 f"{len(columns[0])} labelled rows tell nothing; at least {FEWEST_ROWS} are needed, and some hundred "
@@ -155,7 +153,7 @@ class _Table:
             dict(zip(systems, np.array(block, dtype=np.float64).T, strict=True)) for block in columns
         )
         asked = await Asked.by(queries, embedding)
-        return cls(tiers, watcher.sights(), asked, quality, paid, answers, digest.hexdigest())
+        return cls(tiers, watcher.sights(), asked, quality, paid, answers, digest.text)
 
     def __len__(self) -> int:
         return len(self.target)
@@ -417,10 +415,3 @@ def _bounded(rows: Iterable[Row], skipped: Callable[[str], None]) -> Iterator[Ro
             skipped(f"only the first {MOST_ROWS} labelled rows are fitted on")
             return
         yield row
-
-
-def _stamp(digest: Any, row: Row, systems: Sequence[str]) -> None:
-    for text in (row.id, *(answer_text(answer) for name in systems for answer in row.all_answers(name))):
-        written = text.encode("utf-8", "surrogatepass")
-        digest.update(len(written).to_bytes(8, "little") + written)
-    digest.update(repr([row.all_scores(name) for name in systems]).encode())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,9 @@ from semcascade.evaluation.outcomes import Outcomes, RowOutcome
 from semcascade.evaluation.prices import Prices
 from semcascade.evaluation.replay import tiers_of
 from semcascade.evaluation.rows import Row, complete_rows
+from semcascade.similarity import answer_text
 
-__all__ = ["Observed", "labelled", "observe", "paid_for", "quality_of"]
+__all__ = ["Observed", "RowsDigest", "labelled", "observe", "paid_for", "quality_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class Observed:
         unrouted: (n,) the number of the tier that would have answered without a router.
         routed: Whether a router says where rows start.
         threshold: What scores were held against, or None where that differs from row to row.
+        of_the_fit: Whether these are the rows that the policy was fitted to.
     """
 
     tiers: tuple[tuple[str, ...], ...]
@@ -68,6 +71,7 @@ class Observed:
     unrouted: npt.NDArray[np.intp]
     routed: bool
     threshold: float | None
+    of_the_fit: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -114,13 +118,41 @@ async def observe(
     Raises:
         InputError: If no row has an answer and a score of every system.
     """
-    columns = _Columns(tiers_of(config))
+    columns, policy = _Columns(tiers_of(config)), policy_of(config)
+    digest = RowsDigest(list(dict.fromkeys(member.name for tier in config.tiers for member in tier.members)))
     kept = labelled(rows, columns.systems, skipped)
     async for row, outcome in Outcomes(config).of(kept):
         columns.add(row, outcome)
+        if policy is not None:
+            digest.add(row)
         if watch is not None:
             await watch(row)
-    return columns.observed(config)
+    of_the_fit = policy is not None and policy.data is not None and policy.data.digest == digest.text
+    return replace(columns.observed(config), of_the_fit=of_the_fit)
+
+
+class RowsDigest:
+    """Names labelled rows by what was answered and how good that was, in order.
+
+    Args:
+        systems: Whose answers count, in order.
+    """
+
+    def __init__(self, systems: Sequence[str]) -> None:
+        self._systems, self._digest = systems, hashlib.blake2b(digest_size=16)
+
+    def add(self, row: Row) -> None:
+        """Take in one more row."""
+        answers = (answer_text(answer) for name in self._systems for answer in row.all_answers(name))
+        for text in (row.id, *answers):
+            written = text.encode("utf-8", "surrogatepass")
+            self._digest.update(len(written).to_bytes(8, "little") + written)
+        self._digest.update(repr([row.all_scores(name) for name in self._systems]).encode())
+
+    @property
+    def text(self) -> str:
+        """The digest so far, in hexadecimal."""
+        return self._digest.hexdigest()
 
 
 class _Columns:
