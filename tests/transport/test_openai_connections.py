@@ -21,6 +21,7 @@ from semcascade.errors import (
     MalformedReplyError,
     MemberError,
 )
+from semcascade.messages import Request
 from semcascade.transport import openai_http
 from semcascade.transport.openai import OpenAITransport
 from tests.support.openai_server import (
@@ -175,6 +176,15 @@ def test_it_can_be_pickled(server, transport):
     copy = pickle.loads(pickle.dumps(transport))
     assert whole(copy, member(server)).text == "Tokyo it is"
     EngineLoop.shared().run(copy.aclose())
+
+
+@pytest.mark.parametrize("characters", [2**20 - 200, 2**20, 3 * 2**20])
+def test_long_prompts_are_sent_whole_and_without_a_warning(server, transport, characters: int):
+    prompt = "é" * (characters // 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole(transport, member(server), Request(({"role": "user", "content": prompt},)))
+    assert server.asked("a")[0].body["messages"][0]["content"] == prompt
 
 
 # --- proxies

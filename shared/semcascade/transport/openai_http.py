@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
+import io
 import ipaddress
 import json
 import os
@@ -39,6 +40,8 @@ _USER_AGENT = f"semcascade/{__version__}"
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _LONGEST_ERROR = 64 * 2**10
 _LINGER_S = 0.05
+_LARGE_BODY = 2**20
+"""Bytes that are sent at one go; of more (images), other requests get their turns in between."""
 
 
 class HttpClient:
@@ -111,7 +114,7 @@ class HttpClient:
         try:
             response = await session.post(
                 url,
-                data=body,
+                data=body if len(body) < _LARGE_BODY else io.BytesIO(body),
                 headers={"Content-Type": "application/json", "User-Agent": _USER_AGENT, **headers},
                 allow_redirects=False,
                 proxy=self._proxy(url),
