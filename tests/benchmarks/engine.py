@@ -26,9 +26,9 @@ from semcascade._litellm import litellm
 from semcascade.cli.tables import plain_table
 from semcascade.config import Member
 from semcascade.engine.loop import EngineLoop
+from semcascade.engine.scoring import Scored, TierScorer
 from semcascade.evaluation import Row, read_rows
 from semcascade.messages import Request, Usage
-from semcascade.similarity import Query
 from semcascade.transport.base import Delta, Transport
 from tests.benchmarks import crowds
 from tests.benchmarks.scripted import FIVE, QUESTION, instant
@@ -40,7 +40,7 @@ CHEAP = ("gpt-3.5-turbo-0125", "claude-3-haiku-20240307", "open-mistral-nemo-240
 MORE = (*CHEAP, "claude-instant-1.2", "command-r-plus")
 TARGET = "claude-3-5-sonnet-20240620"
 AT_ONCE, TIMES = 20, 25
-WHOLE, OWN, SCORING = "5 answers, ROUGE-L", "without scoring", "scoring alone"
+OWN = "without scoring"
 
 Columns: TypeAlias = dict[str, list[float]]
 
@@ -48,19 +48,35 @@ Columns: TypeAlias = dict[str, list[float]]
 # --- what a decision takes
 
 
+class TimedScorer:
+    """Scores within queries, and notes what that takes a query, by the clock and of the processor, in milliseconds."""
+
+    def __init__(self, scorer: TierScorer) -> None:
+        self._score, self.clock, self.processor = scorer.score, list[float](), list[float]()
+        scorer.score = self  # type: ignore[method-assign, assignment]
+
+    def begin(self) -> None:
+        """Begin a turn of so many queries."""
+        self.clock.append(0.0)
+        self.processor.append(0.0)
+
+    async def __call__(self, *arguments: Any) -> Scored:
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            return await self._score(*arguments)
+        finally:
+            self.processor[-1] += (time.process_time() - cpu) / TIMES * 1e3
+            self.clock[-1] += (time.perf_counter() - wall) / TIMES * 1e3
+
+
 def overhead(console: Console) -> None:
     """Print what one query takes, by the clock and of the processor; what is not scoring is the engine's own."""
-    cascade, loop = instant(), EngineLoop.shared()
-    scorer, query = cascade._plan.scorers[0], Query(QUESTION)
-    said = [Candidate(f"m{index}", text=text) for index, text in enumerate(FIVE)]
+    cascade, watched, loop = instant(), instant(), EngineLoop.shared()
+    timed = TimedScorer(watched._plan.scorers[0])
 
-    async def scores() -> None:
+    async def queries(asked: Cascade = cascade, **options: Any) -> None:
         for _ in range(TIMES):
-            await scorer.score(query, said, range(5))
-
-    async def queries(**options: Any) -> None:
-        for _ in range(TIMES):
-            await cascade.acomplete(QUESTION, **options)
+            await asked.acomplete(QUESTION, **options)
 
     async def at_once() -> None:
         for _ in range(TIMES):
@@ -70,25 +86,26 @@ def overhead(console: Console) -> None:
         for _ in range(TIMES):
             cascade.complete(QUESTION)
 
+    def scored() -> None:
+        timed.begin()
+        loop.run(queries(watched))
+
     with asyncio.Runner() as other:
         works: dict[str, Callable[[], object]] = {
-            WHOLE: lambda: loop.run(queries()),
-            SCORING: lambda: loop.run(scores()),
+            "5 answers, ROUGE-L": lambda: loop.run(queries()),
+            OWN: scored,
             "one member, asked by name": lambda: loop.run(queries(member="m0")),
             "5 answers, from another event loop": lambda: other.run(queries()),
             "5 answers, synchronously": synchronous,
             "5 tasks with a time limit each, by asyncio alone": lambda: loop.run(at_once()),
         }
         clock, processor = _by_turns(works)
-    for column in (clock, processor):
-        both = zip(column[WHOLE], column[SCORING], strict=True)
-        column[OWN] = [all_of_it - part for all_of_it, part in both]
+    for column, scoring in ((clock, timed.clock), (processor, timed.processor)):
+        column[OWN] = [whole - part for whole, part in zip(column[OWN], scoring, strict=True)]
     columns = ("median ms", "of the processor", "goal ms")
     table = plain_table("one query, answers of no latency", *columns, right=columns)
-    goals = {WHOLE: "0.5", OWN: "0.2"}
-    for name in (WHOLE, OWN, *[*works][1:]):
-        took, used = statistics.median(clock[name]), statistics.median(processor[name])
-        table.add_row(name, f"{took:.3f}", f"{used:.3f}", goals.get(name, "–"))
+    for name, goal in zip(works, ("0.5", "0.2", *["–"] * len(works)), strict=False):
+        table.add_row(name, f"{statistics.median(clock[name]):.3f}", f"{statistics.median(processor[name]):.3f}", goal)
     console.print(table)
 
 
