@@ -37,6 +37,12 @@ WORDS = [
     "Paris",
     "paris.",
     "It is Paris",
+    "3 pm",
+    "3",
+    "15:00",
+    "3 30 p.m.",
+    "3:30 PM",
+    "15:30",
     "",
     "I don't know.",
 ]

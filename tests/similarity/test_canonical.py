@@ -15,6 +15,7 @@ from semcascade.similarity.canonical import canonical, options, strip_markup
 from semcascade.similarity.exact import stated
 from semcascade.similarity.extract import final_answer
 from semcascade.similarity.numbers import Quantity, parse_date, parse_number, parse_quantity
+from semcascade.similarity.numerals import _written, spoken_number
 
 SAME = [
     ("Paris", "paris."),
@@ -86,6 +87,36 @@ SAME = [
     ("(42)", "42"),
     ("555-1234", "555 1234"),
     ("semi-final", "semi final"),
+    ("U.S.A.", "USA"),
+    ("U.S.", "US"),
+    ("N.A.S.A", "NASA"),
+    ("J.R.R. Tolkien", "J. R. R. Tolkien"),
+    ("J.R.R. Tolkien", "JRR Tolkien"),
+    ("3:30 PM", "3:30pm"),
+    ("3:30 p.m.", "3.30 pm"),
+    ("3:30 PM", "15:30"),
+    ("3 PM", "15:00"),
+    ("3 p.m.", "3:00 PM"),
+    ("03:30", "3:30"),
+    ("12:15 AM", "0:15"),
+    ("noon", "12 p.m."),
+    ("midnight", "12:00 AM"),
+    ("３：３０ PM", "15:30"),
+    ("half", "1/2"),
+    ("one half", "0.5"),
+    ("a half", "50%"),
+    ("two-thirds", "2/3"),
+    ("three quarters", "0.75"),
+    ("two and a half", "2.5"),
+    ("two and a half hours", "2.5 hours"),
+    ("一千", "1000"),
+    ("两百", "200"),
+    ("二十一", "21"),
+    ("一百零五", "105"),
+    ("一萬二千", "12,000"),
+    ("三亿五千万", "350000000"),
+    ("二〇二四", "2024"),
+    ("十", "10"),
 ]
 
 DIFFERENT = [
@@ -132,6 +163,44 @@ DIFFERENT = [
     ("f'(x)", "f(x)"),
     ("x²", "x2"),
     ("5 m²", "5 m³"),
+    ("U.S.A.", "U.S.S.R."),
+    ("U.K.", "U.S."),
+    ("J.R.R. Tolkien", "C.S. Lewis"),
+    ("e.g.", "eggs"),
+    ("x.y", "xy"),
+    ("1.2.3", "123"),
+    ("3:30 PM", "3:30 AM"),
+    ("3:30 PM", "3:30"),
+    ("3:30 AM", "15:30"),
+    ("3:30", "15:30"),
+    ("12:00 AM", "12:00 PM"),
+    ("12 pm", "0:00"),
+    ("3:30 PM", "330 PM"),
+    ("25:00", "1:00"),
+    ("3:75 pm", "4:15 pm"),
+    ("3:2", "3.2"),
+    ("3:20", "3/20"),
+    ("3:30", "330"),
+    ("noon", "midnight"),
+    ("half", "2"),
+    ("half", "half past"),
+    ("half-life", "1/2"),
+    ("third", "1/3"),
+    ("second", "2"),
+    ("a quarter", "1/4"),
+    ("three quarters", "3"),
+    ("three quarterbacks", "3/4"),
+    ("half and half", "1"),
+    ("一千", "一万"),
+    ("三国", "3"),
+    ("一样", "1"),
+    ("万", "10000"),
+    ("千", "1000"),
+    ("三四", "34"),
+    ("一百五", "105"),
+    ("一万二", "10002"),
+    ("零五", "5"),
+    ("百度", "100"),
 ]
 
 
@@ -277,3 +346,8 @@ def test_solutions_that_end_alike_state_the_same():
 def test_extraction_survives_any_text(text: str):
     found = final_answer(text)
     assert found is None or len(found) <= 120
+
+
+@given(st.integers(1, 10**12))
+def test_chinese_numerals_written_in_full_are_read(number: int):
+    assert spoken_number(_written(number)) == number

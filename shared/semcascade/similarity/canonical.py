@@ -10,6 +10,7 @@ from datetime import date
 
 from semcascade.similarity.formulas import formula, plain_latex, raised, within
 from semcascade.similarity.numbers import Quantity, parse_date, parse_number, parse_quantity
+from semcascade.similarity.times import parse_time
 
 __all__ = ["Form", "canonical", "options", "parse_number", "stance", "strip_markup"]
 
@@ -38,6 +39,7 @@ _LETTERED = re.compile(r"\(?([a-jA-J])\)[.:]?\s+(\S.*)")
 _NAMED = re.compile(r"(?<![\w'])([B-HJ])(?![\w'])")
 _OFFERED = re.compile(r"(?:^|\s)\(?([A-J])[).:]\s{1,99}(\S(?:.*?\S)?)(?=\s+\(?[A-J][).:]\s|[^\S\n]*(?:\n|$))")
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_DOTTED = re.compile(r"(?<![\w.])(?:[^\W\d_]\.\s?){2,}(?:[^\W\d_](?!\w))?")
 _WORD = re.compile(r"[^\W\d_]+")
 _SET_OFF = re.compile(r"[*_\"']*\s*(?:[,.;:!—–。、]|-\s|\n|$)")
 _STRAY_POINT = re.compile(r"(?<!\d)\.|\.(?!\d)")
@@ -53,6 +55,7 @@ class Form:
         quantity: The number with its unit that the answer is, or None.
         day: The day that the answer is, or None.
         words: Whether it is neither a quantity, a date, yes or no, nor an option; then another wording may mean it.
+        time: The time of day that the answer is, or None.
         brackets: The brackets around all of it, "" where there are none; those who leave them out mean any.
     """
 
@@ -60,10 +63,13 @@ class Form:
     quantity: Quantity | None = None
     words: bool = False
     day: date | None = None
+    time: str | None = None
     brackets: str = ""
 
     def same(self, other: Form) -> bool:
         """Whether both state the same."""
+        if self.time is not None and other.time is not None:
+            return self.time == other.time
         if self.quantity is not None and other.quantity is not None:
             return self.quantity.same(other.quantity)
         if self.quantity is not None or other.quantity is not None:
@@ -99,14 +105,15 @@ def canonical(text: str, offered: Mapping[str, str] | None = None) -> Form:
         return Form("yes" if bare in _YES else "no")
     if (day := parse_date(bare)) is not None:
         return Form(day.isoformat(), day=day)
+    time = parse_time(bare)
     if (quantity := parse_quantity(within(bare))) is not None:
-        return Form(_words(folded), quantity)
+        return Form(_words(folded), quantity, time=time)
     words = _words(folded)
     for letter, option in (offered or {}).items():
         if words == option:
             return Form(f"option {letter}")
     brackets = folded[0] + folded[-1] if within(folded) != folded else ""
-    return Form(formula(folded) or words, words=True, brackets=brackets)
+    return Form(formula(folded) or words, words=True, time=time, brackets=brackets)
 
 
 def stance(text: str) -> str | None:
@@ -181,10 +188,17 @@ def _option(plain: str, offered: Mapping[str, str] | None) -> str | None:
 
 def _words(folded: str) -> str:
     """Drop punctuation and, outside of brackets, articles; what is nothing else stays as it is."""
-    words = _STRAY_POINT.sub(" ", _GROUPED.sub("", folded)).translate(_PLAIN).split()
+    text = _DOTTED.sub(_undotted, _GROUPED.sub("", folded))
+    words = _STRAY_POINT.sub(" ", text).translate(_PLAIN).split()
     listed = folded[:1] in {"[", "(", "{", "<"}
     without = [word for word in words if listed or word not in _ARTICLES]
     return " ".join(without or words) or " ".join(folded.split())
+
+
+def _undotted(letters: re.Match[str]) -> str:
+    """Write an abbreviation without its full stops."""
+    joined = "".join(filter(str.isalpha, letters.group()))
+    return f"{joined} " if letters.group()[-1].isspace() else joined
 
 
 class _Plain(dict[int, int | str | None]):

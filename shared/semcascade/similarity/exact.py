@@ -51,7 +51,8 @@ def _each_pair(forms: Sequence[Form], holds: Callable[[Form, Form], bool]) -> Fl
 
 def _twins(first: Form, second: Form) -> bool:
     """Whether every other form states the same as both, or as neither."""
-    return first == second or (first.quantity is not None and first.quantity == second.quantity)
+    quantities = first.quantity is not None and first.quantity == second.quantity
+    return first == second or (quantities and first.time == second.time)
 
 
 def _apart(first: Form, second: Form) -> bool:
@@ -61,6 +62,8 @@ def _apart(first: Form, second: Form) -> bool:
     "1/2", "1, 2" the same as "[1, 2]" and as "(1, 2)". So quantities must differ by more than their units and a factor
     of 100, and others by more than brackets.
     """
+    if (first.time is None) is not (second.time is None) or None is not first.time == second.time:
+        return False  # a third may be the time that the one is, and have the words of the other
     if first.quantity is None or second.quantity is None:
         return first.quantity is not second.quantity or first.text != second.text
     scales = (Fraction(1, 10_000), Fraction(1, 100), 1, 100, 10_000)

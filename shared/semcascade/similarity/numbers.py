@@ -9,24 +9,14 @@ from datetime import date
 from fractions import Fraction
 
 from semcascade.similarity.formulas import raised
+from semcascade.similarity.numerals import SCALES, spoken_number
 
 __all__ = ["Quantity", "parse_date", "parse_number", "parse_quantity"]
 
-_SMALL = {
-    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-    "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16,
-    "seventeen": 17, "eighteen": 18, "nineteen": 19,
-}  # fmt: skip
-_TENS = {
-    "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
-}  # fmt: skip
-_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _MONEY_SCALES = {"k": 10**3, "m": 10**6, "mn": 10**6, "b": 10**9, "bn": 10**9}
 
 _DIGITS = r"(?:\d{1,3}(?:[,\u00a0\u2009\u202f' ]\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 _DIGIT = re.compile("[0-9]")
-_OPENS_IN_WORDS = re.compile(rf"[\s-]*(?:{'|'.join((*_SMALL, *_TENS, 'an?', 'and', 'minus', 'negative'))})")
-_BETWEEN_WORDS = re.compile(r"[\s-]+")
 _PLAIN = re.compile(
     rf"([-+]?)({_DIGITS})(?:e([-+]?\d{{1,3}})|\s?(?:[x*×·]|\\times|\\cdot)\s?10\^?\{{?([-+]?\d{{1,3}})\}}?)?"
 )
@@ -36,7 +26,7 @@ _LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}")
 _CURRENCY = {"$": "dollar", "us$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
 _QUANTITY = re.compile(
     rf"(?P<sign>[-+]?)\s?(?P<currency>us\$|[$€£¥₹])?\s?(?P<number>.*?\d[\d.,]*)"
-    rf"(?:\s?(?P<scale>{'|'.join(_SCALES)})s?)?(?:\s?(?P<unit>[%°€$£¥]?[^\W\d_]*(?:[ /][^\W\d_]+){{0,2}}(?:\^[23])?))?"
+    rf"(?:\s?(?P<scale>{'|'.join(SCALES)})s?)?(?:\s?(?P<unit>[%°€$£¥]?[^\W\d_]*(?:[ /][^\W\d_]+){{0,2}}(?:\^[23])?))?"
 )
 _UNITS = {
     alias: unit
@@ -102,8 +92,8 @@ class Quantity:
 def parse_number(text: str) -> Fraction | None:
     """Return the number that a whole text is, or None.
 
-    Digits of any script, "1,000", "1 000", "-3.5", "2/3", "1 1/2", "1e3", "1.5 × 10^3", LaTeX fractions, English
-    number words. A comma counts as a separator of thousands; where it cannot be one, the text is no number.
+    Digits of any script, "1,000", "1 000", "-3.5", "2/3", "1 1/2", "1e3", "1.5 × 10^3", LaTeX fractions, number words
+    (see `spoken_number`). A comma counts as a separator of thousands; where it cannot be one, the text is no number.
 
     >>> parse_number("1,000") == parse_number("one thousand") == 1000
     True
@@ -114,7 +104,7 @@ def parse_number(text: str) -> Fraction | None:
     if len(text) > 80 or not text:
         return None
     if not _DIGIT.search(text):
-        return _from_words(text)
+        return spoken_number(text)
     if match := _PLAIN.fullmatch(text):
         sign, digits, exponent, power = match.groups()
         value = _value(digits) * Fraction(10) ** int(exponent or power or 0)
@@ -128,7 +118,7 @@ def parse_number(text: str) -> Fraction | None:
             return None
         value = int(whole or 0) + _value(top) / _value(bottom)
         return -value if sign == "-" else value
-    return _from_words(text)
+    return spoken_number(text)
 
 
 def parse_quantity(text: str) -> Quantity | None:
@@ -151,7 +141,7 @@ def parse_quantity(text: str) -> Quantity | None:
         return None
     unit, currency = match["unit"] or "", _CURRENCY.get(match["currency"] or "", "")
     # "m" is a metre, but not of dollars.
-    scale = _SCALES.get(match["scale"] or "", _MONEY_SCALES.get(unit, 1) if currency else 1)
+    scale = SCALES.get(match["scale"] or "", _MONEY_SCALES.get(unit, 1) if currency else 1)
     value = number * scale * (-1 if match["sign"] == "-" else 1)
     return Quantity(value, currency if currency and unit in _MONEY_SCALES else _unit(unit) or currency)
 
@@ -203,7 +193,7 @@ def _quantity_in_words(text: str) -> Quantity | None:
     words = text.split()
     for size in (1, 2, 3):
         unit = _UNITS.get(" ".join(words[-size:]))
-        number = _from_words(" ".join(words[:-size])) if unit and len(words) > size else None
+        number = spoken_number(" ".join(words[:-size])) if unit and len(words) > size else None
         if unit and number is not None:
             return Quantity(number, unit)
     return None
@@ -211,37 +201,6 @@ def _quantity_in_words(text: str) -> Quantity | None:
 
 def _value(digits: str) -> Fraction:
     return Fraction(re.sub(r"[^\d.]", "", digits))
-
-
-def _from_words(text: str) -> Fraction | None:
-    """Read English number words: every word must be one, in a sensible order."""
-    if not _OPENS_IN_WORDS.match(text):
-        return None
-    parts = _BETWEEN_WORDS.split(text)
-    words = [word for word in parts if word and word != "and"]
-    if not words or "and" in {parts[0], parts[-1]}:
-        return None
-    negative = words[0] in {"minus", "negative"}
-    total = group = 0
-    last = 10**15
-    for position, word in enumerate(words[negative:]):
-        if word in {"a", "an"} and position == 0 and len(words) > 1 and words[1] in _SCALES:
-            group = 1
-        elif word in _SMALL and group % (100 if _SMALL[word] > 9 else 10) == 0 and group % 100 != 10:
-            group += _SMALL[word]
-        elif word in _TENS and group % 100 == 0:
-            group += _TENS[word]
-        elif word == "hundred" and 0 < group < 100:
-            group *= 100
-        elif word in _SCALES and word != "hundred" and group > 0 and _SCALES[word] < last:
-            last = _SCALES[word]
-            total, group = total + group * last, 0
-        else:
-            return None
-    if len(words) == negative:
-        return None
-    value = Fraction(total + group)
-    return -value if negative else value
 
 
 def _unit(text: str) -> str:
