@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from semcascade import Candidate
 from semcascade.config import CascadeConfig
@@ -11,7 +12,7 @@ from semcascade.evaluation.curve import Outcome
 from semcascade.evaluation.entering import deferrals, routed, walked
 from semcascade.evaluation.fitting import _halves
 from semcascade.evaluation.outcomes import unrouted
-from semcascade.evaluation.thresholds import TierRows
+from semcascade.evaluation.thresholds import TierRows, certify
 from semcascade.similarity import embedding
 from semcascade.similarity.vectors import Embedded
 
@@ -122,6 +123,28 @@ async def test_a_guarantee_is_certified_with_the_router_in_place(goal):
     assert fresh.at_threshold["loss"] <= 0.1
     with pytest.raises(ConfigError, match="certified with its router in place"):
         await evaluate(rows(40), ENSEMBLE, TARGET, policy=fit.policy, router=False)
+
+
+@pytest.mark.parametrize("claim", ["joint", "selective", "graded"])
+def test_over_many_draws_a_guarantee_is_broken_no_more_often_than_allowed_with_a_router_in_place(claim):
+    """Half the queries go straight to the target, by what is known of them beforehand; the rest is certified."""
+    goal, rng, broken, draws = Goal(max_loss=0.15, confidence=0.8, claim=claim), np.random.default_rng(7), 0, 300
+
+    def drawn(n):
+        known, scores = rng.random(n), rng.random(n)
+        good = rng.random(n) < np.clip(0.3 + 0.5 * scores + 0.2 * (known < 0.5), 0, 1)
+        rows_ = TierRows(scores, good.astype(float), np.ones(n))
+        return routed([rows_], (known > 0.5).astype(np.intp))
+
+    fresh = drawn(100_000)[0]
+    losses = fresh.losses(goal)
+    for _ in range(draws):
+        threshold = certify(goal, drawn(200), drawn(200))[0].threshold
+        if threshold is not None:
+            taken = fresh.scores >= threshold - 1e-9
+            risk = losses[taken].mean() if claim == "selective" else (losses * taken).mean()
+            broken += risk > goal.max_loss
+    assert broken <= stats.binom.ppf(0.999, draws, 0.2)
 
 
 async def test_queries_start_in_the_middle_of_three_tiers():

@@ -27,7 +27,7 @@ HASHED = "hashed"
 WIDTH = 256
 """Buckets of that embedding."""
 
-MOST_NEIGHBOURS = 4_000
+MOST_NEIGHBOURS = 2_000
 """No more past queries stand in a policy."""
 
 MOST_WIDTH = 1_024
@@ -137,6 +137,13 @@ class Neighbours(Table):
     def _gains(self) -> FloatArray:
         return np.array(self.gains, dtype=np.float64).T
 
+    @cached_property
+    def _usual(self) -> tuple[FloatArray, FloatArray]:
+        """Return what all came to on average: labels, and gains of what was accepted."""
+        taken = 1.0 - self._labels[:, 1:]
+        gains = (self._gains * taken).sum(axis=0) / np.maximum(taken.sum(axis=0), 1.0)
+        return np.asarray(self._labels.mean(axis=0)), np.asarray(gains)
+
     def look(self, vectors: FloatArray, *, own: bool = False) -> Near:
         """Return what the nearest past queries have come to.
 
@@ -147,16 +154,15 @@ class Neighbours(Table):
             vectors: (m, width).
             own: Whether these are the past queries themselves, in order: then none is its own neighbour.
         """
-        alike = np.clip(unit_rows(vectors).astype(np.float32) @ self._rows.T, 0.0, 1.0).astype(np.float64)
+        alike = np.clip(_cosines(unit_rows(vectors).astype(np.float32), self._rows), 0.0, 1.0).astype(np.float64)
         if own:
             np.fill_diagonal(alike, 0.0)
         count = min(self.nearest, len(self))
-        nearest = np.argsort(-alike, axis=1, kind="stable")[:, :count]
-        weights = np.take_along_axis(alike, nearest, axis=1) ** 2
-        labels = _mean(self._labels[nearest], weights[:, :, None], self._labels.mean(axis=0), 1.0)
-        taken = 1.0 - self._labels[:, 1:]
-        usual = (self._gains * taken).sum(axis=0) / np.maximum(taken.sum(axis=0), 1.0)
-        gains = _mean(self._gains[nearest], weights[:, :, None] * taken[nearest], usual, 1.0)
+        nearest = np.argpartition(-alike, count - 1, axis=1)[:, :count]
+        weights = np.take_along_axis(alike, nearest, axis=1)[:, :, None] ** 2
+        labels, (usual, usual_gains) = self._labels[nearest], self._usual
+        gains = _mean(self._gains[nearest], weights * (1.0 - labels[:, :, 1:]), usual_gains)
+        labels = _mean(labels, weights, usual)
         return Near(alike.max(axis=1), labels[:, 0], labels[:, 1:], gains)
 
 
@@ -166,8 +172,13 @@ def unit_rows(vectors: FloatArray) -> FloatArray:
     return np.asarray(np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0), dtype=np.float64)
 
 
-def _mean(labels: FloatArray, weights: FloatArray, usual: FloatArray, weight: float) -> FloatArray:
-    return np.asarray(((weights * labels).sum(axis=1) + weight * usual) / (weights.sum(axis=1) + weight))
+def _cosines(some: npt.NDArray[np.float32], past: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return (m, n) products; of one query without BLAS, whose threads take longer to meet than the work takes."""
+    return np.einsum("mw,nw->mn", some, past) if len(some) == 1 else some @ past.T
+
+
+def _mean(labels: FloatArray, weights: FloatArray, usual: FloatArray) -> FloatArray:
+    return np.asarray(((weights * labels).sum(axis=1) + usual) / (weights.sum(axis=1) + 1.0))
 
 
 def _listed(values: FloatArray) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -38,6 +39,10 @@ class Chooser(Protocol):
         """Return the tier, and why."""
 
 
+_BRIEF = 4_000
+"""Characters of a query that are looked at without leaving the event loop."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """The router of one cascade.
@@ -60,7 +65,8 @@ class Entry:
             seconds: How long that may take. What fails, or takes longer, starts at the first tier.
         """
         text = question_text(request.messages)
-        seen = query_complexity(text, tools=len(request.tools))
+        looking = partial(query_complexity, text, tools=len(request.tools))
+        seen = looking() if len(text) <= _BRIEF else await asyncio.to_thread(looking)
         place, said = await self._chosen(text, seen, seconds)
         start = next(index for index, name in enumerate(tiers) if self.names.index(name) >= place)
         if start == len(tiers) - 1 > 0 and not target_well:
