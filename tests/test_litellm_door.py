@@ -125,3 +125,21 @@ print(json.dumps({"silent": mine.suppress_debug_info, "mode": os.environ.get("LI
 """
     )
     assert found == {"silent": False, "mode": None}
+
+
+def test_a_request_of_litellms_that_was_cancelled_before_it_began_is_no_news():
+    code = """
+import gc, json, warnings
+from semcascade._litellm import litellm
+litellm()
+class OpenAIChatCompletion:
+    async def acompletion(self): pass
+class Mine:
+    async def acompletion(self): pass
+with warnings.catch_warnings(record=True) as told:
+    OpenAIChatCompletion().acompletion()
+    Mine().acompletion()
+    gc.collect()
+print(json.dumps([str(one.message) for one in told]))
+"""
+    assert run(code) == ["coroutine 'Mine.acompletion' was never awaited"]

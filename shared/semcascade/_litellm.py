@@ -9,6 +9,7 @@ import importlib
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -31,6 +32,9 @@ _ENVIRONMENT = {
     "LITELLM_MODE": "PRODUCTION",
 }
 
+_BEGUN_IN_VAIN = r"coroutine '(OpenAI|Azure|BaseLLMHTTPHandler|\w+ChatCompletion)\w*\.\w+' was never awaited"
+"""LiteLLM makes a coroutine in a thread and awaits it behind that; where it is cancelled meanwhile, it never does."""
+
 _NO_NAME = "_no_name_of_litellm"
 """The first name that it must look for lets LiteLLM register what it does at exit, before which `EngineLoop` ends."""
 
@@ -50,6 +54,7 @@ def litellm() -> Any:
     if not known:
         module.suppress_debug_info = True
         module.telemetry = False
+        warnings.filterwarnings("ignore", _BEGUN_IN_VAIN, RuntimeWarning)
         atexit.register(_close_synchronous_clients)
     getattr(module, _NO_NAME, None)
     return module

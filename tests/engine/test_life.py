@@ -1,6 +1,7 @@
 """Processes: how cascades get into others, and how they end."""
 
 import faulthandler
+import gc
 import multiprocessing
 import os
 import pickle
@@ -8,12 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
 
 from semcascade import Cascade, CascadeError, ScriptedTransport
-from semcascade.errors import BudgetExceededError
+from semcascade.engine.loop import EngineLoop
+from semcascade.errors import BudgetExceededError, SemcascadeError
 from semcascade.locks import ForkLock
 from tests.support.openai_server import OpenAIServer, Stall
 
@@ -124,6 +127,18 @@ def test_a_lock_that_a_thread_holds_at_a_fork_is_open_in_the_child():
     finally:
         release.set()
         thread.join()
+
+
+def test_a_loop_that_no_thread_can_be_had_for_is_told_and_closed(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(SemcascadeError, match="the event loop cannot run: can't start new thread"):
+            EngineLoop()
+        gc.collect()
 
 
 # --- how they end

@@ -62,7 +62,11 @@ class EngineLoop:
         self._ends_first = self._closing = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="semcascade", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._loop.close()
+            raise SemcascadeError(f"the event loop cannot run: {error}") from error
 
     @classmethod
     def shared(cls) -> EngineLoop:
