@@ -239,3 +239,8 @@ def test_what_is_very_long_is_compared_by_its_beginning_and_a_note_says_so(name)
     assert found.notes == ("2 of 3 answers were compared by their first 20,000 tokens",)
     assert found.matrix[0, 1] == 1.0
     assert compare(get_similarity(name), "?", answers[2:] * 2).notes == ()
+
+
+def test_long_texts_without_spaces_are_cut_into_the_same_words():
+    piece = "東京で３杯のコーヒーを飲んだ👍🏽cafe\u0301"
+    assert tokenize(piece * 2_000) == tokenize(piece) * 2_000

@@ -55,4 +55,7 @@ def _pieces(text: str) -> Iterator[str]:
 def _words(text: str) -> list[str]:
     if text.isascii():
         return _ASCII_TOKEN.findall(text.lower())
-    return _TOKEN.findall(unicodedata.normalize("NFKC", text).lower())
+    text = unicodedata.normalize("NFKC", text).lower()
+    if len(text) > 2 * _PIECE:  # without spaces; between two finds others may run
+        return [found.group() for found in _TOKEN.finditer(text)]
+    return _TOKEN.findall(text)
