@@ -134,7 +134,10 @@ def test_where_queries_start_is_fitted_shown_and_used(run, tmp_path):
     used = json.loads(run("evaluate", path, "--policy", out, "--json", "-").out)
     assert used["router"]["starts"] == [0.5, 0.5]
     assert used["router"]["saves"] == pytest.approx(0.05)
-    assert "router: 50% start later, +0.050 of the target's cost" in run("evaluate", path, "--policy", out).out
+    assert used["router"]["saves_at_rate"] == pytest.approx(0.05)
+    assert used["router"]["gains_at_rate"] == pytest.approx(0.0)
+    shown = run("evaluate", path, "--policy", out).out
+    assert "router: 50% start later; at the same thresholds +0.050 of the target's" in " ".join(shown.split())
     off = json.loads(run("evaluate", path, "--policy", out, "--router", "off", "--json", "-").out)
     assert off["router"] is None
     assert off["at_threshold"]["cost"] == pytest.approx(used["at_threshold"]["cost"] + 0.05)

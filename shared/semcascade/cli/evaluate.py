@@ -121,8 +121,10 @@ def _router(it: Evaluation) -> Iterator[str]:
     """Yield what the router does, where there is one."""
     if it.router is not None:
         first, worth = it.router["starts"][0], it.router
-        saved = f"{worth['saves']:+.3f} of the target's cost a query saved by it (± {worth['error']:.3f})"
-        yield f"router: {1 - first:.0%} start later, {saved} at the same thresholds, quality {worth['gains']:+.4f}"
+        saved = f"{worth['saves']:+.3f} of the target's cost saved a query (± {worth['error']:.3f})"
+        same = f"{saved}, quality {worth['gains']:+.4f}"
+        rate = f"{worth['saves_at_rate']:+.3f} saved, quality {worth['gains_at_rate']:+.4f}"
+        yield f"router: {1 - first:.0%} start later; at the same thresholds {same}; with as many deferred {rate}"
 
 
 def _in_numbers(it: Evaluation) -> str:

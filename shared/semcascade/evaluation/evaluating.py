@@ -66,7 +66,8 @@ class Evaluation:
             `deferral_rate`, `cost`, `quality`, and `loss`, the mean quality lost against the target.
         router: What the router does, where there is one: `starts`, the share of queries that starts at each tier, the
             target last; `saves`, what a query saves by it as a share of the target's cost, at the same thresholds, with
-            its standard `error`; `gains`, how much the quality rises. All else but `at_threshold` is without it.
+            its standard `error`; `gains`, how much the quality rises; `saves_at_rate` and `gains_at_rate`, the same
+            against what defers as many without it. All else but `at_threshold` is without it.
         curve: The deferral curve's points, from accepting everything to deferring everything: `threshold`, `rate`,
             `cost`, `quality`.
         notes: What to know before believing the numbers.
@@ -205,13 +206,17 @@ def _router(observed: Observed, outcome: Outcome) -> dict[str, Any] | None:
         return None
     cost, quality = outcome.walked(observed.started, observed.answered)
     cost_without, quality_without = outcome.walked(np.zeros_like(observed.started), observed.unrouted)
-    saved = (cost_without - cost) / (outcome.cost[-1].mean() or 1.0)
+    unit = float(outcome.cost[-1].mean()) or 1.0
+    saved = (cost_without - cost) / unit
     starts = np.bincount(observed.started, minlength=len(outcome.quality)) / len(outcome)
+    rate, curve = np.array([(observed.answered == len(outcome.quality) - 1).mean()]), outcome.curve
     return {
         "starts": starts.tolist(),
         "saves": float(saved.mean()),
         "error": float(saved.std() / np.sqrt(len(saved))),
         "gains": float((quality - quality_without).mean()),
+        "saves_at_rate": float(np.interp(rate, curve.rate, curve.cost)[0] - cost.mean() / unit),
+        "gains_at_rate": float(quality.mean() - curve.at_rate(rate)[0]),
     }
 
 
