@@ -100,6 +100,11 @@ async def test_members_that_do_not_pay_are_not_asked():
     assert found.router["saves"] == pytest.approx(0.9)
 
 
+async def test_no_router_defers_more_than_was_asked_for():
+    fit = await fitted(Goal(escalation_rate=0.8), rows(told=False), member_cost=0.2)
+    assert fit.policy.router is None or fit.policy.router.starts[1] <= 0.8
+
+
 async def test_what_is_not_certifiable_asks_nobody_but_the_target():
     fit = await fitted(Goal(max_loss=0.01), rows(60))
     assert fit.policy.tiers[0].threshold is None

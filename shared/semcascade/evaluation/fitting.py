@@ -267,7 +267,7 @@ class _Thresholds:
             return self._started(self.settled, never_asking(past))
         found = fit_entry(past, self._unseen, self._cost, seed=seed)
         if not found.moves:
-            return self._started(self.settled, found)
+            return self._started(self.settled, found if self._keeps(self.settled, found) else found.off())
         assert found.router is not None  # noqa: S101 - one that moves queries is there
         judged, starts = self.judged, found.starts
         if goal.certified:
