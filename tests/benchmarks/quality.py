@@ -1,7 +1,8 @@
-"""What each signal is worth on recorded answers of real models: `python -m tests.benchmarks.quality [SIGNAL ...]`.
+"""What signals are worth on recorded answers of real models: `python -m tests.benchmarks.quality [--five] [SIGNAL ...]`.
 
 Reads the recorded sets beside the checkout, `../shared/data`, and says which are missing. The ensemble of each set
-is its own suggestion, the best member first; nothing is fitted. Gains are areas between deferral curves: over
+is its own suggestion, the best member first; with `--five`, five members where a set has as many below its target,
+which tells how answers are chosen where more vote. Nothing is fitted. Gains are areas between deferral curves: over
 deferral at random of the same answers, and over the strict chord, the best single member mixed at random with the
 target. `length` defers the longest questions first (gain over random / over the chord).
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,34 @@ SETS: dict[str, tuple[tuple[str, ...], str]] = {
 }  # fmt: skip
 """Each set's suggested ensemble, the best member first, and its target."""
 
+FIVE: dict[str, tuple[str, ...]] = {
+    "mt_wmt24_esa_encs": ("Aya23", "IKUN", "CUNI-GA", "Llama3-70B", "IKUN-C"),
+    "mt_wmt24_esa_enzh": ("Aya23", "HW-TSC", "Llama3-70B", "IKUN", "IKUN-C"),
+    "mt_wmt22_gptmt_zhen": (
+        "ChatGPT", "text-davinci-003-0shot", "text-davinci-003-QR5", "text-davinci-003-RR1", "text-davinci-002",
+    ),
+    "summ_summeval": ("ROUGESal", "Closed-book-decoder", "Multi-task-Ent-QG", "Pointer-Generator", "Fast-abs-RL"),
+    "instruct_alpacaeval_v1": (
+        "llama-2-13b-chat-hf", "wizardlm-13b", "phi-2-sft", "llama-2-7b-chat-hf", "vicuna-13b",
+    ),
+    "multiturn_mtbench": (
+        "mistral-7b-orpo-trl", "ultrachat-baseline-7b", "mistral-7b-orpo-mix", "llama2-7b-chat", "vicuna-7b",
+    ),
+    "math_gsm8k": (
+        "Qwen2-7B-Instruct", "Meta-Llama-3-8B-Instruct", "gpt-3.5-turbo-0125", "reka-flash-20240226",
+        "Mixtral-8x7B-Instruct-v0.1",
+    ),
+    "code_crux": (
+        "claude-3-haiku-20240307", "gpt-3.5-turbo-0125", "Mixtral-8x7B-Instruct-v0.1", "gemma-2-9b-it",
+        "Meta-Llama-3-8B-Instruct",
+    ),
+    "code_humaneval": ("codellama", "claude", "bard", "starcoder", "instruct-codegen-16B"),
+    "tool_bfcl": (
+        "command-r-plus", "gpt-3.5-turbo-0125", "gemini-1.0-pro", "claude-3-haiku-20240307", "open-mistral-nemo-2407",
+    ),
+}  # fmt: skip
+"""Ensembles of five, the suggested three among them, the best member first."""
+
 SIGNALS = ("agreement", "semantic_entropy", "snne", "eigv")
 
 
@@ -62,10 +91,10 @@ async def length_baseline(rows: Sequence[Row], ensemble: Sequence[str], target: 
     return dataclasses.replace(outcome, reliability=reliability)
 
 
-async def measure(signals: Sequence[str], console: Console) -> None:
+async def measure(signals: Sequence[str], ensembles: Mapping[str, tuple[str, ...]], console: Console) -> None:
     """Print one table a signal, and their mean gains over the chord."""
-    sets = {name: rows for name in SETS if (rows := read(name)) is not None}
-    for name in SETS.keys() - sets.keys():
+    sets = {name: rows for name in ensembles if (rows := read(name)) is not None}
+    for name in ensembles.keys() - sets.keys():
         console.print(f"skipped {name}: not in the folder of recorded sets")
     for signal in signals:
         numbers = (
@@ -82,7 +111,7 @@ async def measure(signals: Sequence[str], console: Console) -> None:
         table = plain_table(signal, *numbers, right=numbers)
         gains = []
         for name, rows in sets.items():
-            ensemble, target = SETS[name]
+            ensemble, target = ensembles[name], SETS[name][1]
             it = await evaluate(rows, ensemble, target, signal=signal)
             length = await length_baseline(rows, ensemble, target)
             gains.append(it.chord_gain)
@@ -105,4 +134,6 @@ async def measure(signals: Sequence[str], console: Console) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(measure(sys.argv[1:] or SIGNALS, Console(width=160)))
+    asked = [name for name in sys.argv[1:] if name != "--five"]
+    taken = FIVE if "--five" in sys.argv else {name: ensemble for name, (ensemble, _) in SETS.items()}
+    asyncio.run(measure(asked or SIGNALS, taken, Console(width=160)))
