@@ -67,6 +67,37 @@ def test_rows_without_scores_are_held_against_the_targets_answers(run, tmp_path)
     assert load_policy(out).tiers[0].reference.acceptance_rate == pytest.approx(2 / 3, abs=0.02)
 
 
+def test_labels_that_begin_far_down_are_not_passed_over(run, tmp_path):
+    path, out = tmp_path / "rows.jsonl", tmp_path / "p.json"
+    given = [line | {"scores": line["scores"] if number >= 30 else {}} for number, line in enumerate(lines())]
+    path.write_text("".join(json.dumps(line) + "\n" for line in given))
+    done = run("calibrate", path, *SYSTEMS, "--escalation-rate", "0.34", "--out", out)
+    assert done.code == 0, done.err
+    assert "30 of 60 rows" in done.err
+    assert (load_policy(out).data.quality, load_policy(out).data.rows) == ("scores", 30)
+
+
+def test_answers_that_are_all_the_same_are_fitted_to(run, tmp_path):
+    """Nothing tells such answers apart but the question."""
+    path = tmp_path / "rows.jsonl"
+    given = [line | {"outputs": dict.fromkeys("abt", "4")} for line in kinds(40)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in given))
+    done = run("calibrate", path, *SYSTEMS, "--escalation-rate", "0.5", "--out", tmp_path / "p.json")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("command", ["calibrate", "evaluate", "report"])
+def test_a_target_alone_has_nothing_to_decide(run, tmp_path, command):
+    path, out = tmp_path / "run.jsonl", tmp_path / "out"
+    header = {"semcascade_run": 1, "members": {"t": {"model": "t"}}, "tiers": [["t"]], "target": "t"}
+    asked = {"messages": [{"role": "user", "content": "?"}], "answers": {"t": {"text": "4"}}, "scores": {"t": 1.0}}
+    path.write_text("".join(json.dumps(line) + "\n" for line in [header, *({"id": str(n)} | asked for n in range(9))]))
+    done = run(command, path, *(() if command == "evaluate" else ("--out", out)))
+    assert done.code == 2
+    assert "tiers: the target alone has nothing to decide" in done.err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     "options, says",
     [
@@ -74,6 +105,9 @@ def test_rows_without_scores_are_held_against_the_targets_answers(run, tmp_path)
         (("--max-cost", "0.05"), "asking the first tier alone costs 10% of the target"),
         (("--confidence", "0.3"), "confidence"),
         (("--claim", "nonsense"), "nonsense"),
+        (("--max-cost", "inf"), "max_cost"),
+        (("--good", "nan"), "good: expected a number from 0 to 1, got nan"),
+        (("--seed", "-1"), "--seed"),
     ],
 )
 def test_wrong_options_are_told_and_nothing_is_written(run, data, tmp_path, options, says):

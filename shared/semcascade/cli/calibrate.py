@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +72,7 @@ Rows without scores are scored by likeness to the target's own answer."""
     metavar="MODEL",
     help="How the router tells queries apart: by hashed n-grams, or by a sentence-transformers model.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of every draw.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every draw.")
 def calibrate(
     data: Path,
     out: Path,
@@ -136,12 +135,22 @@ def _scored(data: Path, settings: dict[str, Any]) -> tuple[Iterable[Row], str]:
 
     header = read_header(data)
     rows = read_rows(data, skipped=tell_skipped(data))
-    first = list(islice(rows, 20))
-    if not first or any(row.scores or row.sample_scores for row in first):
-        return chain(first, rows), (header.quality if header else "") or "scores"
+    if _any_scored(data):
+        return rows, (header.quality if header else "") or "scores"
     name = CascadeConfig.build(**settings).tiers[-1].members[0].name
     terminal.note(f"{data.name} has no scores: answers are good as far as they are like the target's own")
-    return score_rows(chain(first, rows), "target", target=name, skipped=tell_skipped(data)), "target"
+    return score_rows(rows, "target", target=name, skipped=tell_skipped(data)), "target"
+
+
+def _any_scored(data: Path) -> bool:
+    """Say whether a file has scores, or no rows at all; labels may begin far down, and are never passed over."""
+    from semcascade.evaluation import read_rows
+
+    row = None
+    for row in read_rows(data, skipped=lambda _: None):
+        if row.scores or row.sample_scores:
+            return True
+    return row is None
 
 
 @click.command()

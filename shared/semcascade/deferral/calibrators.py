@@ -97,7 +97,7 @@ def logistic_model(examples: Examples, good: npt.NDArray[np.bool_]) -> QualityMo
     members = range(examples.members)
     stems = [stem for stem, known in places.items() if all(member in known for member in members)]
     columns = np.array([[places[stem][member] for stem in stems] for member in members], dtype=np.intp)
-    rows = table[:, columns.reshape(examples.members, len(stems))].reshape(-1, len(stems))
+    rows = table[:, columns.reshape(examples.members, len(stems))].reshape(good.size, len(stems))
     weights, constant = np.zeros((examples.members + 1, table.shape[1])), _logit(good.mean())
     if 0 < good.mean() < 1 and stems:
         fitted = logistic_regression(0.1).fit(rows, good.ravel())

@@ -93,7 +93,7 @@ def alike(examples: Examples, table: FloatArray) -> Part:
     pooled = np.concatenate([table[:, shared], np.repeat(table[:, None, common], examples.members, axis=1)], axis=2)
     means = usual(examples)
     wanted = examples.gains - means[:-1]
-    rows = pooled.reshape(-1, pooled.shape[2])
+    rows = pooled.reshape(wanted.size, pooled.shape[2])
     mean = rows.mean(axis=0)
     found = _ridge(rows - mean, wanted.reshape(-1, 1), RIDGE)[:, 0]
     weights = np.zeros((examples.members + 1, table.shape[1]))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from semcascade.config import CascadeConfig
 from semcascade.evaluation.curve import (
     Curve,
     Outcome,
@@ -23,6 +22,7 @@ from semcascade.evaluation.curve import (
 from semcascade.evaluation.measures import Resampled, effective_members, interval, reach
 from semcascade.evaluation.observed import Observed, observe
 from semcascade.evaluation.prices import MEMBER_COST, TARGET_COST, Prices
+from semcascade.evaluation.replay import cascade_to_judge
 from semcascade.evaluation.rows import Row
 
 __all__ = ["Evaluation", "assess", "evaluate"]
@@ -139,7 +139,7 @@ async def evaluate(
         InputError: If no row has an answer and a score of every system.
         ConfigError: If a setting is wrong.
     """
-    config = CascadeConfig.build(ensemble=ensemble, target=target, **settings)
+    config = cascade_to_judge(ensemble, target, settings)
     observed = await observe(rows, config, skipped=skipped)
     prices = Prices.of(
         observed.paid, observed.tiers, answers=observed.answers, member_cost=member_cost, target_cost=target_cost

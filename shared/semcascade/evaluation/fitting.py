@@ -33,6 +33,7 @@ from semcascade.evaluation.goals import Goal
 from semcascade.evaluation.observed import RowsDigest, labelled, paid_for, quality_of
 from semcascade.evaluation.prices import MEMBER_COST, TARGET_COST, Prices
 from semcascade.evaluation.recipes import Recipe, Trial, accepted, choose_recipe, recipes_for
+from semcascade.evaluation.replay import cascade_to_judge
 from semcascade.evaluation.rows import Row
 from semcascade.evaluation.sights import Ranking, Sights, Watcher
 from semcascade.evaluation.thresholds import Settled, TierRows, certify, reach, within
@@ -108,7 +109,7 @@ async def fit_policy(
         ConfigError: If a setting is wrong or no threshold reaches the goal.
         MissingDependencyError: If scikit-learn is not installed.
     """
-    config = CascadeConfig.build(ensemble=ensemble, target=target, **settings)
+    config = cascade_to_judge(ensemble, target, settings)
     if config.policy is not None:
         raise ConfigError("a policy is fitted to a cascade without one", field="policy")
     table = await _Table.read(rows, config, skipped, embedding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -11,7 +12,7 @@ __all__ = ["Claimed", "Goal"]
 
 Claimed: TypeAlias = Literal["graded", "joint", "selective", "regret"]
 
-_SHARES = ("max_loss", "escalation_rate", "min_quality")
+_SHARES = ("max_loss", "escalation_rate", "min_quality", "good", "worse")
 _CLAIMS = ("graded", "joint", "selective", "regret")
 
 
@@ -62,7 +63,7 @@ class Goal:
             raise ConfigError(
                 "no rows can show that nothing is ever lost; give a number above 0, below 1", field="max_loss"
             )
-        if self.max_cost is not None and not self.max_cost > 0:
+        if self.max_cost is not None and not 0 < self.max_cost < math.inf:
             raise ConfigError(f"expected a share of the target's cost above 0, got {self.max_cost}", field="max_cost")
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
             raise ConfigError(f"expected a probability from 0.5 to below 1, got {self.confidence}", field="confidence")

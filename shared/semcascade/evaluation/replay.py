@@ -13,14 +13,14 @@ from typing import Any, Self
 from semcascade.config import CascadeConfig, Tier
 from semcascade.decision import Decision
 from semcascade.engine.cascade import Cascade
-from semcascade.errors import CascadeError
+from semcascade.errors import CascadeError, ConfigError
 from semcascade.evaluation.rows import Row, complete_rows
 from semcascade.limits import Breaker
 from semcascade.memory import shared_memory
 from semcascade.messages import Candidate
 from semcascade.transport.recorded import RecordedTransport
 
-__all__ = ["Replayer", "answered", "batches", "replay", "replay_each", "tiers_of"]
+__all__ = ["Replayer", "answered", "batches", "cascade_to_judge", "replay", "replay_each", "tiers_of"]
 
 _AT_ONCE = 64
 """Rows that are held and under way at once."""
@@ -44,6 +44,18 @@ async def replay(
     config = CascadeConfig.build(ensemble=ensemble, target=target, **settings).without_fallback()
     complete = complete_rows(rows, [member.name for member in config.members()])
     return [decision async for _, decision in replay_each(complete, config)]
+
+
+def cascade_to_judge(ensemble: Sequence[str] | None, target: str | None, settings: Mapping[str, Any]) -> CascadeConfig:
+    """Return the configuration of a cascade that has something to decide.
+
+    Raises:
+        ConfigError: If a setting is wrong, or the target is all there is.
+    """
+    config = CascadeConfig.build(ensemble=ensemble, target=target, **settings)
+    if len(config.tiers) < 2:
+        raise ConfigError("the target alone has nothing to decide; name members to ask before it", field="tiers")
+    return config
 
 
 async def replay_each(rows: Iterable[Row], config: CascadeConfig) -> AsyncIterator[tuple[Row, Decision]]:

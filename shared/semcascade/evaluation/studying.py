@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from semcascade.config import CascadeConfig
 from semcascade.engine.policies import policy_of
 from semcascade.evaluation.curve import FloatArray, Outcome, auc, chord_gain, gain
 from semcascade.evaluation.evaluating import Evaluation, assess
@@ -18,6 +17,7 @@ from semcascade.evaluation.examples import Example, instructive
 from semcascade.evaluation.measures import Resampled, interval
 from semcascade.evaluation.observed import Observed, observe
 from semcascade.evaluation.prices import MEMBER_COST, TARGET_COST, Prices
+from semcascade.evaluation.replay import cascade_to_judge
 from semcascade.evaluation.rows import Row
 from semcascade.evaluation.side_by_side import SideBySide
 
@@ -178,7 +178,7 @@ async def study(
         ConfigError: If a setting is wrong.
     """
     rows = list(rows) if iter(rows) is rows else rows
-    config = CascadeConfig.build(ensemble=ensemble, target=target, **settings)
+    config = cascade_to_judge(ensemble, target, settings)
     others = SideBySide(config)
     seen = await observe(rows, config, skipped=skipped, watch=others.add)
     prices = Prices.of(seen.paid, seen.tiers, answers=seen.answers, member_cost=member_cost, target_cost=target_cost)
