@@ -95,7 +95,9 @@ def test_decisions_of_another_policy_are_left_out(logged, policy, tmp_path):
     data = json.loads(policy.read_text())
     data["tiers"][0]["threshold"] = 0.9
     save_policy(Policy.from_dict(data), policy)
-    with pytest.raises(InputError, match="no scored decision of this policy"):
+    digests = f"60 of its decisions were made by the policy {{}}, this one is {load_policy(policy).digest}"
+    made_by = json.loads(log.read_text().splitlines()[1])["decision"]["policy"]
+    with pytest.raises(InputError, match=digests.format(made_by)):
         drift_of_log([log], load_policy(policy))
     logged(0.5, n=60)
     said = []
@@ -207,6 +209,21 @@ def test_bad_logs_are_refused_by_line(policy, tmp_path, decision, words):
     with pytest.raises(InputError, match=words) as caught:
         drift_of_log([log], load_policy(policy))
     assert caught.value.field == "bad.jsonl:1"
+
+
+@pytest.mark.parametrize("option", ["--max-loss", "--alpha"])
+def test_limits_that_are_no_numbers_are_refused(shell, logged, policy, option):
+    _, log = logged(0.5, n=10)
+    done = shell("drift", str(log), "--policy", str(policy), option, "nan")
+    assert done.code == 2
+    assert f"{option[2:].replace('-', '_')}: expected a number from 0 to 1, got nan" in done.err
+
+
+def test_no_log_counts_twice(shell, logged, policy):
+    _, log = logged(0.5, n=10)
+    done = shell("drift", str(log), str(log), "--policy", str(policy))
+    assert done.code == 2
+    assert "log.jsonl is named twice" in done.err
 
 
 def test_usage(shell, policy, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 
 from semcascade.deferral.policy import BINS, Policy, Reference
 from semcascade.deferral.sequence import LossEstimate
+from semcascade.errors import ConfigError
 
 __all__ = ["FEW_ROWS", "Drift", "StartDrift", "TierCounts", "TierDrift", "compare", "drift_of", "score_bin"]
 
@@ -150,7 +151,13 @@ def drift_of(
         loss: What audits say, in the terms of what the policy promises; see `semcascade.deferral.losses`.
         max_loss: The most that may be lost per query; what the policy is certified for unless given.
         alpha: As of `compare`.
+
+    Raises:
+        ConfigError: If `max_loss` or `alpha` is no probability.
     """
+    for name, share in (("max_loss", max_loss), ("alpha", alpha)):
+        if share is not None and not 0 <= share <= 1:
+            raise ConfigError(f"expected a number from 0 to 1, got {share}", field=name)
     tiers = tuple(
         compare(tier.reference, found, alpha=alpha)
         for tier, found in zip(policy.tiers, counts, strict=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from pathlib import Path
@@ -44,18 +45,24 @@ def drift_of_log(
         skipped: Is told what was left out: rows without a decision or of another policy, audits that do not tell.
 
     Raises:
-        InputError: If a file cannot be read, or holds no decision of this policy.
+        InputError: If a file cannot be read or is named twice, or none holds a decision of this policy.
+        ConfigError: If `max_loss` or `alpha` is no probability.
     """
     counts = [TierCounts()] * len(policy.tiers)
     losses = MeanSequence(confidence=confidence)
     yardstick = Yardstick.of(policy)
-    others = undecided = untold = 0
+    undecided = untold = 0
+    others = Counter[str]()
+    logs = [Path(path) for path in logs]
+    twice = next((path for path in logs if logs.count(path) > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice} is named twice; its decisions would count twice", field="log")
     for row in chain.from_iterable(read_rows(path, skipped=skipped) for path in logs):
         decision = row.decision
         if decision is None:
             undecided += 1
         elif decision.get("policy") not in (None, policy.digest):
-            others += 1
+            others[str(decision["policy"])[:40]] += 1
         else:
             counts = _counted(counts, decision, row.where)
             audit = decision.get("audit")
@@ -65,13 +72,21 @@ def drift_of_log(
                 if loss is not None:
                     losses.add(loss)
     if not any(tier.rows or tier.passed for tier in counts):
-        raise InputError("there is no scored decision of this policy in the log", field="log")
-    for number, what in ((undecided, "hold no decision"), (others, "were decided by another policy")):
+        raise InputError(f"there is no scored decision of this policy in the log{_whose(policy, others)}", field="log")
+    for number, what in ((undecided, "hold no decision"), (others.total(), "were decided by another policy")):
         if number:
             skipped(f"{number} rows {what} and are left out")
     if untold:
         skipped(f"{untold} audits do not tell what the policy promises: {_missing(policy, yardstick)}")
     return drift_of(policy, counts, LossEstimate.of(losses), max_loss=max_loss, alpha=alpha)
+
+
+def _whose(policy: Policy, others: Counter[str]) -> str:
+    if not others:
+        return "; log = {path = ...} in the cascade's settings writes one"
+    digest, rows = others.most_common(1)[0]
+    told = f"{rows} of its decisions were made by the policy {digest}, this one is {policy.digest}"
+    return f"; {told}: give that policy's file (semcascade policy FILE tells which it is)"
 
 
 def _counted(counts: list[TierCounts], decision: Mapping[str, Any], where: str) -> list[TierCounts]:
