@@ -38,10 +38,12 @@ def normalised(data: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: fields[name] for name in SETTINGS if fields.get(name) is not None}
     config = fields.get("config")
     if isinstance(config, str | Path):
-        fields["config"] = load_config(config, **settings)
+        fields["config"] = built = load_config(config, **settings)
     else:
         built = CascadeConfig.build(config, **settings)
         fields["config"] = None if config is None else built
+    if fields.get("policy") is not None:  # a path or a policy, as plain data
+        fields["policy"] = built.policy
     for name in ("ensemble", "target", "fallback"):
         if fields.get(name) is not None:
             fields[name] = _members(fields[name])

@@ -15,6 +15,8 @@ __all__ = ["config_error", "unknown"]
 _EXPECTED = {"string_type": "expected a text", "tuple_type": "expected a list", "dict_type": "expected a mapping"}
 """Pydantic's kinds of complaint in the words of a settings file."""
 
+_POLICY = "expected a policy's file, or the policy itself"
+
 _BRANCHES = frozenset({"str", "dict[str,any]"})
 """What pydantic puts behind a field that may be one of several types."""
 
@@ -36,7 +38,7 @@ def config_error(
     loc = tuple(part for part in first["loc"] if part not in _BRANCHES)
     message = _EXPECTED.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     if len(loc) < len(first["loc"]):
-        message = "expected a name, or a mapping with the name and settings"
+        message = _POLICY if loc == ("policy",) else "expected a name, or a mapping with the name and settings"
     if first["type"] == "extra_forbidden":
         in_member = "members" in loc or loc[0] == "fallback"
         message = unknown(str(loc[-1]), member_names if in_member else names)

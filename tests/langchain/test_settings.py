@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from langchain_core.load import dumps
 from langchain_core.messages import HumanMessage
 
 from langchain_semcascade import ChatSemCascade
-from semcascade import ConfigError, ScriptedTransport
+from semcascade import ConfigError, ScriptedTransport, save_policy
+from semcascade.deferral.policy import Policy
 from semcascade.errors import ServerError
 from semcascade.evaluation import read_rows
 from tests.langchain.conftest import ASK
@@ -82,6 +85,24 @@ def test_a_query_may_go_straight_to_the_target():
     assert told["route"]["skipped"] == ["ensemble"]
     assert told["reason"].startswith("straight to big: query complexity 0.")
     assert ChatSemCascade(ensemble=["a", "b"], target="big", router=False).cascade.config.router.enabled is False
+
+
+def test_a_policy_is_named_by_its_path_or_given_as_it_is(tmp_path):
+    tier = {"members": ["a", "b"], "similarity": "exact", "threshold": 0.9}
+    policy = Policy.from_dict({"semcascade_policy": 1, "target": "t", "tiers": [tier]})
+    path = tmp_path / "policy.json"
+    save_policy(policy, path)
+    settings = {"ensemble": ["a", "b"], "target": "t"}
+    file = tmp_path / "cascade.json"
+    file.write_text(json.dumps(settings))
+    for way in (settings, {"config": file}):
+        for given in (path, str(path), policy, policy.to_dict()):
+            model = ChatSemCascade(**way, policy=given, transport=ScriptedTransport({"*": "4"}))
+            assert model.cascade.policy.digest == policy.digest
+            assert model.model_copy(update={"temperature": 0.5}).invoke(ASK).content == "4"
+            assert json.dumps(model.model_dump()["policy"])
+    with pytest.raises(ConfigError, match="policy: expected a policy's file, or the policy itself"):
+        ChatSemCascade(**settings, policy=7)
 
 
 def test_decisions_are_logged_and_no_dump_says_where(tmp_path):
