@@ -43,6 +43,11 @@ def test_harmless_text_stays():
     assert redact(text) == text
 
 
+@pytest.mark.parametrize("word", ["none", "null", "EMPTY", "dummy"])
+def test_words_that_stand_for_no_key_stay(word):
+    assert redact(f'{{"seed": {word}}}', [word, "qk-real-key"]) == f'{{"seed": {word}}}'
+
+
 def test_keys_of_the_environment_are_replaced_though_they_look_like_nothing(monkeypatch):
     monkeypatch.setenv("SOME_API_KEY", "plain-words-4711")
     monkeypatch.setenv("OTHER_API_KEY", "plain-words-4711-and-more")

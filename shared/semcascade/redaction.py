@@ -12,6 +12,9 @@ __all__ = ["is_secret_key", "redact", "secret_values", "without_secrets"]
 _SHORTEST_KEY = 8
 """Shorter values of the environment are no keys, and hiding them would only garble what is said."""
 
+_NO_KEYS = frozenset({"none", "null", "true", "false", "empty", "dummy", "fake", "no-key", "not-needed"})
+"""What is written where a server of one's own wants no key; hiding these words would garble texts, and JSON."""
+
 _SECRET_KEY = re.compile(
     r"(^|_|-)(key|secret|password|passwd|credentials?|authorization|auth|bearer|headers?)($|_|-)"
     r"|(?<!per)(^|_|-)token$|api_?key|private",
@@ -86,7 +89,7 @@ def redact(text: str, secrets: Iterable[str | None] = ()) -> str:
     >>> redact("Incorrect API key provided: sk-abcdefghijklmnop")
     'Incorrect API key provided: ***'
     """
-    known = {secret for secret in secrets if secret and len(secret) >= 4}
+    known = {secret for secret in secrets if secret and len(secret) >= 4 and secret.lower() not in _NO_KEYS}
     known |= {value for name, value in os.environ.items() if len(value) >= _SHORTEST_KEY and is_secret_key(name)}
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, "***")

@@ -247,6 +247,9 @@ async def test_the_same_rows_give_the_same_policy_and_others_another_fingerprint
         ({"confidence": 0.2}, "confidence"),
         ({"claim": "hope"}, "claim"),
         ({"confidence": None, "claim": "regret"}, "confidence"),
+        ({"max_loss": "0.1"}, "max_loss"),
+        ({"max_cost": float("inf")}, "max_cost"),
+        ({"good": float("nan")}, "good"),
     ],
 )
 def test_wrong_goals_are_refused_by_name(wrong, field):

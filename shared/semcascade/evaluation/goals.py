@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, TypeAlias
 
 from semcascade.errors import ConfigError
@@ -13,6 +14,7 @@ __all__ = ["Claimed", "Goal"]
 Claimed: TypeAlias = Literal["graded", "joint", "selective", "regret"]
 
 _SHARES = ("max_loss", "escalation_rate", "min_quality", "good", "worse")
+_NUMBERS = (*_SHARES, "max_cost", "confidence")
 _CLAIMS = ("graded", "joint", "selective", "regret")
 
 
@@ -49,6 +51,10 @@ class Goal:
         Raises:
             ConfigError: If there are several, or one is out of range.
         """
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+                raise ConfigError(f"expected a number, got {value!r}", field=name)
         names = ("max_loss", "max_cost", "escalation_rate", "min_quality")
         given = [name for name in names if getattr(self, name) is not None]
         if len(given) > 1:
