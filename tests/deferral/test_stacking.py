@@ -54,6 +54,15 @@ def test_tables_say_what_the_learners_said():
     np.testing.assert_allclose(target, usual[:, -1] + rest * 0.8, atol=2e-3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_least_of_scales_counts_as_extreme():
+    """A policy file may say what it likes: a distance beyond all bounds is the longest there is."""
+    seen, rows = examples(60)
+    model = fit_stack(rows).model
+    tiny = model.model_copy(update={"scale": [5e-324] * len(model.features)})
+    assert all(np.isfinite(found).all() for found in predict(tiny, seen))
+
+
 def test_predictions_of_unseen_folds_do_not_know_their_rows():
     """On noise alone, what the stack says of its own rows has nothing to do with them."""
     rng = np.random.default_rng(3)

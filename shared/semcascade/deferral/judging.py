@@ -58,7 +58,8 @@ def standardised(model: QualityModel, features: Sequence[Mapping[str, float]]) -
     """Return the features as the model's tables take them, (n, features)."""
     given = np.array([[row.get(name, np.nan) for name in model.features] for row in features], dtype=np.float64)
     given = given.reshape(len(features), len(model.features))
-    distance = (given - np.array(model.center)) / np.array(model.scale)
+    with np.errstate(over="ignore"):
+        distance = (given - np.array(model.center)) / np.array(model.scale)
     return np.where(np.isfinite(given), np.clip(distance, -EXTREME, EXTREME), 0.0)
 
 

@@ -226,7 +226,9 @@ class Policy(Table):
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(str(part)[:40] for part in first["loc"])
-            raise ConfigError(f"{where or 'it'}: {first['msg']}", field="policy") from None
+            raise ConfigError(
+                f"{where or 'it'}: {first['msg'].removeprefix('Value error, ')}", field="policy"
+            ) from None
         except RecursionError:
             raise ConfigError("it is nested too deeply", field="policy") from None
 
