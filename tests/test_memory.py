@@ -220,3 +220,22 @@ def test_the_memory_lies_in_the_cache_directory(tmp_path, monkeypatch):
     memory.put(b"key", 1)
     memory.flush()
     assert [path.name for path in tmp_path.glob("*.sqlite")] == ["worked-out.sqlite"]
+
+
+def test_a_python_without_sqlite_remembers_nothing_and_misses_nothing(tmp_path):
+    said = """
+import sys
+sys.modules["sqlite3"] = None
+from pathlib import Path
+from semcascade import Cascade, ScriptedTransport
+from semcascade.memory import Memory
+memory = Memory(Path(sys.argv[1]))
+memory.put(b"key", 1)
+memory.flush()
+with Cascade(ensemble=["a", "b"], target="t", transport=ScriptedTransport({"a": "x", "b": "x", "t": "y"})) as cascade:
+    print(memory.get(b"key"), cascade.complete("?").text)
+"""
+    path = tmp_path / "known.sqlite"
+    done = subprocess.run([sys.executable, "-c", said, str(path)], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["None", "x"], done.stderr
+    assert not path.exists()

@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import platform
-import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -25,6 +24,13 @@ from typing import Any
 
 from semcascade import __version__
 from semcascade.locks import ForkLock
+
+try:
+    import sqlite3
+except ImportError:  # a Python that was built without it
+    _HAS_SQLITE = False
+else:
+    _HAS_SQLITE = True
 
 __all__ = ["Memory", "cache_directory", "key_of", "shared_memory"]
 
@@ -98,7 +104,7 @@ class Memory:
     """Remembers JSON values by keys; safe to use from many threads and processes, and never in the way.
 
     Args:
-        path: The file, made where it is missing; None: nothing is remembered.
+        path: The file, made where it is missing; None, or without SQLite: nothing is remembered.
         most_bytes: How large it may grow.
     """
 
@@ -107,7 +113,7 @@ class Memory:
         self._lock = ForkLock()
         self._new: dict[bytes, str] = {}
         self._database: sqlite3.Connection | None = None
-        self._usable = path is not None
+        self._usable = _HAS_SQLITE and path is not None
         self._process = os.getpid()
 
     def get(self, key: bytes | None) -> Any | None:
