@@ -25,7 +25,8 @@ __all__ = ["Asked", "Entering", "deferrals", "fit_entry", "never_asking", "past_
 
 Starts = npt.NDArray[np.intp]
 
-_EMPTY = 1e-12
+LEAST_SAVED = 0.002
+"""Share of the target's cost that a router must save a query; for less it is not worth its place in a policy."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,7 @@ class Entering:
     def note(self) -> str:
         """What was found, in a sentence."""
         if self.router is None:
-            return (
-                "router: off, as none saves anything beyond noise on unseen rows; every query starts at the first tier"
-            )
+            return "router: off, as none saves enough beyond noise on unseen rows; every query starts at the first tier"
         share = float((self.starts > 0).mean())
         worth = (
             f"saves {self.saves:.3f} of the target's cost a query (± {self.error:.3f}) at the same thresholds, quality "
@@ -150,7 +149,8 @@ def fit_entry(past: PastQueries, tiers: Sequence[TierRows], cost: FloatArray, *,
     """Fit a router, and keep it only if it saves more than chance would on rows it was not fitted to.
 
     Tried are one that knows nothing of the query (it starts all at the same tier) and one that was learned; the second
-    is taken where it saves more than the first. Two standard errors are asked for, so that what does not help is off.
+    is taken where it saves more than the first. Two standard errors are asked for, and no less than `LEAST_SAVED`, so
+    that what does not help is off: a saving on two rows of a thousand has next to no standard error.
 
     Args:
         past: Queries whose answers are known.
@@ -171,7 +171,7 @@ def fit_entry(past: PastQueries, tiers: Sequence[TierRows], cost: FloatArray, *,
         learned = _judged(fit_router(past), unseen_starts(past, seed=seed), past, tiers, cost)
         tried.append(replace(learned, learned=True))
     best = max(reversed(tried), key=lambda one: one.saves)
-    pays = best.saves > BEYOND_NOISE * best.error + _EMPTY and best.gains >= -TOLERANCE
+    pays = best.saves > max(BEYOND_NOISE * best.error, LEAST_SAVED) and best.gains >= -TOLERANCE
     return _told(best) if pays else off
 
 
